@@ -1,0 +1,1 @@
+//! What is handed out: decision and execution statements, tiers of evidence.

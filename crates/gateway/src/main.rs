@@ -1,0 +1,2 @@
+//! countersign: the command line.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Who is asking and who is approving: agent tokens, people, their keys.

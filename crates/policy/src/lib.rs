@@ -1,0 +1,1 @@
+//! Three answers from Cedar's two: allow, hold, deny.

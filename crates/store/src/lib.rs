@@ -1,0 +1,1 @@
+//! Remembers: segments, projections, spools. The only crate that makes things durable.
