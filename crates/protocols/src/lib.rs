@@ -1,0 +1,3 @@
+//! Where machines come in: one folder for each protocol.
+
+pub mod postgres;

@@ -1,0 +1,5 @@
+//! The PostgreSQL gate: one folder, nothing of PostgreSQL's wire outside it.
+
+pub mod cancel;
+pub mod codec;
+pub mod startup;
