@@ -2,4 +2,6 @@
 
 pub mod cancel;
 pub mod codec;
+pub mod mask;
 pub mod startup;
+pub mod upstream;
