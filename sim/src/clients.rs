@@ -62,30 +62,42 @@ impl Driver {
 
     fn command(self) -> Result<Command> {
         let programs = scratch::work_tree().join("tests/clients");
-        let installed = scratch::work_tree().join(".scratch");
-        let (interpreter, program) = match self {
-            Self::Psycopg => (installed.join("python/bin/python"), "psycopg_client.py"),
-            Self::NodePostgres => (program("node")?, "node_client.js"),
-            Self::Pgjdbc => (program("java")?, "JdbcClient.java"),
-        };
-        ensure!(interpreter.exists(), "`{}` is missing: scripts/setup --for test", interpreter.display());
-        let mut command = Command::new(interpreter);
         match self {
-            Self::Psycopg => command.env("PYTHONDONTWRITEBYTECODE", "1"),
-            Self::NodePostgres => command.env("NODE_PATH", node_modules()),
-            Self::Pgjdbc => {
-                command.args(["-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/postgresql.jar"])
+            Self::Psycopg => {
+                let mut command = Command::new(installed("python/bin/python")?);
+                command.env("PYTHONDONTWRITEBYTECODE", "1").arg(programs.join("psycopg_client.py"));
+                Ok(command)
             }
-        };
-        command.arg(programs.join(program));
-        Ok(command)
+            Self::NodePostgres => {
+                let mut command = Command::new(program("node")?);
+                command
+                    .env("NODE_PATH", installed("node/node_modules")?)
+                    .arg(programs.join("node_client.js"));
+                Ok(command)
+            }
+            Self::Pgjdbc => {
+                let classes = format!("{}:/usr/share/java/postgresql.jar", installed("java")?.display());
+                let mut command = Command::new(program("java")?);
+                // A program that runs for a second needs no second compiler.
+                command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", &classes, "JdbcClient"]);
+                Ok(command)
+            }
+        }
     }
 }
 
 /// The Python that the tests' packages (psycopg, webauthn, securesystemslib) are installed for.
+///
+/// # Errors
+/// When they have not been installed.
+pub fn python() -> Result<PathBuf> {
+    installed("python/bin/python")
+}
+
+/// The independent log verifier `aics-tlog`; none where no Python 3.12 is.
 #[must_use]
-pub fn python() -> PathBuf {
-    scratch::work_tree().join(".scratch/python/bin/python")
+pub fn log_verifier() -> Option<PathBuf> {
+    installed("python-tlog/bin/aics-tlog").ok()
 }
 
 /// The source of axe-core, to be run in a page.
@@ -93,13 +105,14 @@ pub fn python() -> PathBuf {
 /// # Errors
 /// When it has not been installed.
 pub fn axe_source() -> Result<String> {
-    let path = node_modules().join("axe-core/axe.min.js");
-    std::fs::read_to_string(&path)
-        .with_context(|| format!("`{}` is missing: scripts/setup --for test", path.display()))
+    let path = installed("node/node_modules/axe-core/axe.min.js")?;
+    std::fs::read_to_string(&path).with_context(|| format!("reading `{}`", path.display()))
 }
 
-fn node_modules() -> PathBuf {
-    scratch::work_tree().join(".scratch/node/node_modules")
+fn installed(what: &str) -> Result<PathBuf> {
+    let path = scratch::work_tree().join(".scratch").join(what);
+    ensure!(path.exists(), "`{}` is missing: scripts/setup --for test", path.display());
+    Ok(path)
 }
 
 fn program(name: &str) -> Result<PathBuf> {

@@ -286,7 +286,8 @@ pid=$1 signal=$2 tenths=$3; shift 3
 read -r word
 if [ "$word" != ended ]; then
   kill -s "$signal" "$pid" 2>/dev/null
-  while kill -s 0 "$pid" 2>/dev/null && [ "$tenths" -gt 0 ]; do sleep 0.1; tenths=$((tenths - 1)); done
+  # One that has ended but that nobody has asked about yet is as good as gone.
+  while kill -s 0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null && [ "$tenths" -gt 0 ]; do sleep 0.1; tenths=$((tenths - 1)); done
   kill -s KILL "-$pid" 2>/dev/null
 fi
 for folder in "$@"; do rm -rf -- "$folder"; done

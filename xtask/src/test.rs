@@ -1,0 +1,134 @@
+//! `cargo xtask test`: builds once, runs every suite, and counts. More arguments go to `cargo test`; with `-p CRATE`
+//! only that crate's suites run.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use countersign_sim::scratch::work_tree;
+
+use crate::steps::{PROFILE, cargo, run as run_command, step};
+
+/// Runs the chore.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let begun = Instant::now();
+    let one_crate = arguments.iter().any(|argument| argument == "-p" || argument == "--package");
+    let mut test = cargo(&["test", "--locked", "--no-fail-fast"]);
+    if !one_crate {
+        step("build", || {
+            let mut build = cargo(&["build", "--locked", "--workspace", "--bins", "--tests"]);
+            build.args(PROFILE);
+            run_command(build)
+        })?;
+        test.arg("--workspace");
+    }
+    test.args(PROFILE).args(arguments);
+    test.env("COUNTERSIGN_BIN", work_tree().join("target/quick/countersign"));
+    let (suites, exited_well) = count(test)?;
+    report(&suites);
+    let sum = |part: fn(&Suite) -> u64| suites.iter().map(part).sum::<u64>();
+    let (passed, failed, skipped) =
+        (sum(|suite| suite.passed), sum(|suite| suite.failed), sum(|suite| suite.skipped));
+    println!("all in {:.0} s", begun.elapsed().as_secs_f64());
+    let skipped_note = if skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+    println!("{passed} passed, {failed} failed{skipped_note}");
+    if failed > 0 || !exited_well {
+        bail!("not every test passed");
+    }
+    if passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+/// One test program's result.
+#[derive(Debug, Default, PartialEq)]
+struct Suite {
+    name: String,
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    seconds: f64,
+}
+
+/// Runs the tests with their output shown, and counts from what they say.
+fn count(mut test: Command) -> Result<(Vec<Suite>, bool)> {
+    // One pipe for both outputs: cargo names the suite on stderr, the suite counts on stdout.
+    let (reader, writer) = std::io::pipe().context("making a pipe")?;
+    test.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = test.spawn().context("starting cargo")?;
+    // The command holds the pipe's other end; the reader ends only when that is closed here too.
+    drop(test);
+    let mut suites = Vec::new();
+    let mut name = String::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        writeln!(std::io::stdout().lock(), "{line}")?;
+        if let Some(begun) = suite_name(&line) {
+            name = begun;
+        }
+        suites.extend(suite_result(&line).map(|suite| Suite { name: name.clone(), ..suite }));
+    }
+    Ok((suites, child.wait()?.success()))
+}
+
+fn report(suites: &[Suite]) {
+    println!("\n==> suites");
+    for Suite { name, passed, failed, skipped, seconds } in
+        suites.iter().filter(|suite| suite.passed + suite.failed > 0)
+    {
+        let verdict = if *failed > 0 { "FAILED" } else { "ok" };
+        println!(
+            "    {seconds:>7.1} s  {passed:>4} passed {failed:>3} failed {skipped:>3} skipped  {verdict:<6}  {name}"
+        );
+    }
+}
+
+/// `Running tests/browser.rs (target/quick/deps/browser-1f)` and `Doc-tests countersign_core`.
+fn suite_name(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(documented) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("{} (documentation)", documented.trim()));
+    }
+    let (source, program) = line.strip_prefix("Running ")?.rsplit_once(" (")?;
+    let program = program.trim_end_matches(')').rsplit('/').next()?;
+    let package = program.rsplit_once('-').map_or(program, |(package, _)| package);
+    Some(format!("{package} ({})", source.trim_start_matches("unittests ")))
+}
+
+/// `test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s`.
+fn suite_result(line: &str) -> Option<Suite> {
+    let counts = line.strip_prefix("test result: ")?.split_once(". ")?.1;
+    let mut suite = Suite::default();
+    for part in counts.split("; ") {
+        let (first, rest) = part.split_once(' ')?;
+        match rest {
+            "passed" => suite.passed = first.parse().ok()?,
+            "failed" => suite.failed = first.parse().ok()?,
+            "ignored" => suite.skipped = first.parse().ok()?,
+            _ => {
+                if let Some(seconds) = part.strip_prefix("finished in ") {
+                    suite.seconds = seconds.trim_end_matches('s').parse().ok()?;
+                }
+            }
+        }
+    }
+    Some(suite)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_is_counted_under_its_name() {
+        let line = "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.10s";
+        let suite = suite_result(line).unwrap();
+        assert_eq!((suite.passed, suite.failed, suite.skipped, suite.seconds), (5, 2, 1, 0.1));
+        assert_eq!(suite_result("test result_of_a_case ... ok"), None);
+        let running = "     Running unittests src/lib.rs (target/quick/deps/countersign_core-1f2e)";
+        assert_eq!(suite_name(running).unwrap(), "countersign_core (src/lib.rs)");
+        assert_eq!(suite_name("   Doc-tests countersign_core").unwrap(), "countersign_core (documentation)");
+    }
+}
