@@ -4,6 +4,7 @@
 mod bytes;
 pub mod checkpoint;
 pub mod dsse;
+pub mod fuzz;
 pub mod note;
 pub mod proof;
 pub mod sign;

@@ -16,7 +16,7 @@ fn signer(name: &str, seed: u8) -> NoteSigner {
 fn the_published_note_opens_with_its_published_key() {
     let key: VerifierKey = PETER_VKEY.parse().unwrap();
     assert_eq!(key.to_string(), PETER_VKEY);
-    let note = open_note(PETER_NOTE.as_bytes(), &[key.clone()]).unwrap();
+    let note = open_note(PETER_NOTE.as_bytes(), std::slice::from_ref(&key)).unwrap();
     assert!(note.text.ends_with("problem is.\n"));
     assert_eq!(note.signed_by, [key]);
 }

@@ -214,7 +214,7 @@ mod tests {
             (b"\x20", Value::Int(-1)),
             (b"\x39\x03\xe7", Value::Int(-1000)),
             (b"\x44\x01\x02\x03\x04", Value::Bytes(&[1, 2, 3, 4])),
-            (b"\x62\xc3\xbc\x61", Value::Text("\u{fc}a")),
+            (b"\x63\xc3\xbc\x61", Value::Text("\u{fc}a")),
             (b"\x82\x01\xf5", Value::Array(vec![Value::Int(1), Value::Bool(true)])),
             (b"\xa1\x61a\xf6", Value::Map(vec![(Value::Text("a"), Value::Null)])),
         ];

@@ -9,6 +9,8 @@ pub mod cbor;
 mod client_data;
 mod cose;
 mod registration;
+#[cfg(test)]
+mod tests;
 
 pub use assertion::{AssertionFacts, assertion};
 pub use auth_data::{AUTH_DATA_BYTES_MAX, AuthData, AuthDataError, CREDENTIAL_ID_BYTES_MAX};
