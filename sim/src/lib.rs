@@ -5,6 +5,8 @@
 
 pub mod clients;
 pub mod http;
+pub mod pgbench;
+pub mod pgbouncer;
 pub mod process;
 pub mod psql;
 pub mod running;

@@ -156,3 +156,37 @@ pub async fn http_get(port: u16, path: &str) -> Result<(u16, String)> {
     let reply = crate::http::call(port, "GET", path, None).await?;
     Ok((reply.status, String::from_utf8_lossy(&reply.body).into_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    fn shell() -> (scratch::Folder, Countersign) {
+        let folder = scratch::Folder::new("process").unwrap();
+        let program = Countersign::program(PathBuf::from("/bin/sh"), folder.path()).variable("WORD", "said");
+        (folder, program)
+    }
+
+    #[tokio::test]
+    async fn a_finished_program_tells_all_three() {
+        let (_folder, program) = shell();
+        let done = program.run_with(&["-c", "cat; echo $WORD >&2; exit 3"], "fed").await.unwrap();
+        let expected = Finished { code: Some(3), stdout: "fed".to_owned(), stderr: "said\n".to_owned() };
+        assert_eq!(done, expected);
+        assert!(done.success().unwrap_err().to_string().contains("exit Some(3)"));
+    }
+
+    #[tokio::test]
+    async fn a_server_is_ready_at_its_line_and_ends_as_it_is_told() {
+        let (_folder, program) = shell();
+        let script = "trap 'exit 7' TERM; echo listening on 1; read x";
+        let (mut serving, line) = program.serve(&["-c", script], "listening", SOON).await.unwrap();
+        assert_eq!(line, "listening on 1");
+        serving.signal("TERM").unwrap();
+        assert_eq!(serving.ended(SOON).await.unwrap().code(), Some(7));
+        let early = program.serve(&["-c", "echo no room >&2; exit 1"], "listening", SOON).await.unwrap_err();
+        assert!(format!("{early:#}").contains("no room"), "{early:#}");
+    }
+}

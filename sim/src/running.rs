@@ -31,6 +31,9 @@ pub struct Keep {
 /// For how many tenths of a second a child may take to end kindly.
 const KIND_TENTHS_MAX: u32 = 50;
 
+/// For how long an ended child's other output is waited for.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
+
 /// Which of a child's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -97,7 +100,12 @@ impl Running {
         let found = tokio::time::timeout(within, self.stream(output).first(wanted)).await;
         match found {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => bail!("`{}` ended before it said what was waited for\n{}", self.name, self.said()),
+            Ok(None) => {
+                // Why it ended is most often said on the other output, which may come a moment later.
+                let both = async { tokio::join!(self.out.complete(), self.err.complete()) };
+                let _ = tokio::time::timeout(LAST_WORDS_WITHIN, both).await;
+                bail!("`{}` ended before it said what was waited for\n{}", self.name, self.said());
+            }
             Err(_) => bail!("`{}` did not say it within {within:?}\n{}", self.name, self.said()),
         }
     }

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use countersign_sim::clients::{DRIVERS, Driver, Whom};
+use countersign_sim::pgbench::{Load, QueryMode};
+use countersign_sim::pgbouncer::PgBouncer;
 use countersign_sim::psql::Psql;
 use countersign_sim::running::{Output, Running};
 use countersign_sim::scratch::Folder;
@@ -93,6 +95,24 @@ async fn every_driver_reads_writes_and_shows_notices_over_verified_tls() {
     };
     for (at, driver) in (1..).zip(DRIVERS) {
         check_driver(driver, &whom, at).await;
+    }
+}
+
+#[tokio::test]
+async fn pgbench_measures_the_server_and_pgbouncer_before_it() {
+    let server = ScratchPg::start(Options::default()).await.unwrap();
+    let shop = Shop::open(&server).await.unwrap();
+    let bouncer = PgBouncer::start(&server, shop::READER, &shop.reader_password).await.unwrap();
+    let folder = Folder::new("bench").unwrap();
+    let script = folder.path().join("read.sql");
+    std::fs::write(&script, "\\set id random(1, 10000)\nSELECT name FROM customers WHERE id = :id;\n")
+        .unwrap();
+    for (port, mode) in [(server.port(), QueryMode::Simple), (bouncer.port(), QueryMode::Prepared)] {
+        let load = Load { script: &script, mode, clients: 2, seconds: 1 };
+        let url = format!("postgresql://{}@127.0.0.1:{port}/{}", shop::READER, shop::DATABASE);
+        let speed = load.run(&url, &shop.reader_password).await.unwrap();
+        assert!(speed.per_second > 10.0 && speed.milliseconds > 0.0, "{speed:?}");
+        assert!(load.run(&url, "wrong").await.is_err());
     }
 }
 

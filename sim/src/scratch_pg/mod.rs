@@ -243,14 +243,14 @@ fn configure(folder: &Path, port: u16, options: &Options, user: &Unprivileged) -
 
 impl Unprivileged {
     /// Makes `command` run as this user.
-    fn run(&self, command: &mut Command) {
+    pub(crate) fn run(&self, command: &mut Command) {
         if let Some((uid, gid)) = self.switch {
             command.uid(uid).gid(gid);
         }
     }
 
     /// Gives a file to this user.
-    fn own(&self, path: &Path) -> Result<()> {
+    pub(crate) fn own(&self, path: &Path) -> Result<()> {
         if let Some((uid, gid)) = self.switch {
             std::os::unix::fs::chown(path, Some(uid), Some(gid))
                 .with_context(|| format!("giving `{}` to user {uid}", path.display()))?;
