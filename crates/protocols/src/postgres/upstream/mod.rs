@@ -267,7 +267,7 @@ async fn open(address: &Address, tls: &TlsMode, wait: Duration) -> Result<Upstre
     timeout(wait, async {
         let stream = stream::dial(address).await?;
         match tls {
-            TlsMode::Disable => may_be_plain(stream),
+            TlsMode::Disable => may_be_plain(stream.peer_ip()?).map(|()| stream),
             TlsMode::Require { roots, server_name } => stream::encrypt(stream, roots, server_name).await,
         }
     })
@@ -275,17 +275,14 @@ async fn open(address: &Address, tls: &TlsMode, wait: Duration) -> Result<Upstre
     .map_err(|_| UpstreamError::Timeout { what: "accept a connection", wait })?
 }
 
-fn may_be_plain(stream: UpstreamStream) -> Result<UpstreamStream, UpstreamError> {
-    let peer = match &stream {
-        UpstreamStream::Plain(tcp) => Some(tcp.peer_addr()?.ip()),
-        UpstreamStream::Unix(_) | UpstreamStream::Tls(_) => None,
-    };
+/// Whether a peer may be spoken to without TLS; Unix sockets have no address.
+fn may_be_plain(peer: Option<IpAddr>) -> Result<(), UpstreamError> {
     match peer {
         Some(ip) if !is_loopback(ip) => Err(UpstreamError::Config {
             expected: "TLS (it may be disabled on loopback and Unix sockets only)",
             found: format!("none to {ip}"),
         }),
-        _ => Ok(stream),
+        _ => Ok(()),
     }
 }
 

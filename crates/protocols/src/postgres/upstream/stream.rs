@@ -2,6 +2,7 @@
 //! protocol, the SSLRequest.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -104,6 +105,19 @@ impl UpstreamStream {
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// The server's address, where it has one.
+    pub(super) fn peer_ip(&self) -> io::Result<Option<IpAddr>> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Unix(_) => return Ok(None),
+            Self::Tls(tls) => match tls.get_ref().0 {
+                Socket::Tcp(tcp) => tcp,
+                Socket::Unix(_) => return Ok(None),
+            },
+        };
+        tcp.peer_addr().map(|peer| Some(peer.ip()))
     }
 
     /// The hash of the server's certificate for SCRAM's channel binding; `None` without TLS or where the

@@ -154,7 +154,7 @@ async fn lying(script: Vec<Vec<u8>>) -> UpstreamConfig {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
-        let mut got = BytesMut::new();
+        let mut got = BytesMut::with_capacity(4096);
         for part in script {
             let _ = socket.read_buf(&mut got).await;
             let _ = socket.write_all(&part).await;
@@ -194,6 +194,34 @@ async fn a_server_that_skips_its_own_proof_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_the_password_is_not_believed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = lying(Vec::new()).await;
+    config.address =
+        Address::Tcp { host: "127.0.0.1".to_owned(), port: listener.local_addr().unwrap().port() };
+    let server = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut got = BytesMut::with_capacity(4096);
+        socket.read_buf(&mut got).await.unwrap();
+        socket.write_all(&message(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0")).await.unwrap();
+        got.clear();
+        socket.read_buf(&mut got).await.unwrap();
+        let first = String::from_utf8_lossy(&got).into_owned();
+        let nonce = first.split_once(",r=").unwrap().1;
+        let challenge = format!("\0\0\0\x0br={nonce}more,s=c2FsdHNhbHQ=,i=4096");
+        socket.write_all(&message(b'R', challenge.as_bytes())).await.unwrap();
+        socket.read_buf(&mut got).await.unwrap();
+        let proof = b"\0\0\0\x0cv=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let okay = [message(b'R', proof), message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+        socket.write_all(&okay).await.unwrap();
+        socket
+    });
+    let refused = connect(&config).await.unwrap_err();
+    assert!(matches!(refused, UpstreamError::Scram { .. }), "{refused}");
+    server.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_without_tls_or_sense_is_refused() {
     let roots = cluster::server_certificate().0;
     let tls = TlsMode::Require { roots, server_name: cluster::SERVER_NAME.to_owned() };
@@ -230,10 +258,10 @@ async fn a_silent_server_is_not_waited_for_without_end() {
 }
 
 #[test]
-fn only_loopback_goes_without_tls() {
-    let loopback = |ip: &str| is_loopback(ip.parse().unwrap());
-    assert!(loopback("127.0.0.1") && loopback("::1") && loopback("::ffff:127.0.0.1"));
-    assert!(!loopback("10.0.0.1") && !loopback("0.0.0.0") && !loopback("::ffff:10.0.0.1"));
+fn only_loopback_and_unix_sockets_go_without_tls() {
+    let plain = |ip: &str| may_be_plain(Some(ip.parse().unwrap())).is_ok();
+    assert!(plain("127.0.0.1") && plain("::1") && plain("::ffff:127.0.0.1") && may_be_plain(None).is_ok());
+    assert!(!plain("10.0.0.1") && !plain("0.0.0.0") && !plain("::ffff:10.0.0.1") && !plain("fe80::1"));
 }
 
 #[test]
