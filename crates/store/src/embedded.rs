@@ -1,0 +1,236 @@
+//! The store in a folder: its threads, its lock, its questions. It refuses to know what the answers are for.
+
+use crate::change::{Change, CommitError};
+use crate::open::{Layout, OpenError, Recovery, probe, replay};
+use crate::prepared::{prepare, unseal, values};
+use crate::projection::{Filter, History, Projection};
+use crate::publish::{ORDERS_MAX, PublishReply, Publisher, Publishing, SignedCheckpoint, Tiles};
+use crate::register::Register;
+use crate::segments::{Place, Reader, Writer};
+use crate::sequencer::{Aside, Order, QUEUE_MAX, Reply, Sequencer};
+use crate::shared::Shared;
+use crate::store::{Claimed, Options, ReadError, Stored, StoredFact};
+use crate::vault::{StoreKeys, Vault};
+use countersign_core::entry::{Entry, Leaf};
+use countersign_core::id::{RequestId, TokenId};
+use countersign_core::lifecycle::Record;
+use countersign_core::time::{Seconds, Timestamp};
+use countersign_ledger::tree::Hash;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// The store in a folder.
+pub(crate) struct Embedded {
+    pub shared: Arc<Shared>,
+    pub layout: Layout,
+    orders: Option<SyncSender<Order>>,
+    publishing: Option<Publishing>,
+    tiles: Tiles,
+    reader: Reader,
+    tables: Mutex<Projection>,
+    threads: Vec<JoinHandle<()>>,
+    /// Held until the threads are done, so that nobody opens the folder while they still write.
+    _lock: File,
+}
+
+impl Embedded {
+    pub(crate) fn open(
+        folder: &Path,
+        keys: StoreKeys,
+        options: &Options,
+    ) -> Result<(Self, Recovery), OpenError> {
+        let layout = Layout::new(folder);
+        layout.create()?;
+        let lock = layout.lock()?;
+        probe(&layout)?;
+        let vault = Vault::new(&keys.vault);
+        let signed = layout.read_signed(keys.log.name().as_str())?;
+        let disk = options.disk.clone();
+        let replayed = replay(&layout, &vault, &disk, signed.as_ref(), &HashSet::new())?;
+        let writer = Writer::open(&layout.segments, disk.clone(), replayed.end, options.segment_bytes)
+            .map_err(|source| OpenError::Io { path: layout.segments.clone(), source })?;
+        let shared = Arc::new(Shared::new(replayed.register, replayed.growth, signed, vault));
+        let tiles = Tiles::new(&layout.tiles);
+        let (publish_sender, publish_receiver) = sync_channel(ORDERS_MAX);
+        let publishing = Publishing(publish_sender);
+        let publisher = Publisher {
+            shared: shared.clone(),
+            tiles: tiles.clone(),
+            signed: layout.signed(),
+            disk,
+            signer: keys.log,
+        };
+        let (orders, order_receiver) = sync_channel(QUEUE_MAX);
+        let sequencer = Sequencer {
+            shared: shared.clone(),
+            writer,
+            projection: replayed.projection,
+            publishing: publishing.clone(),
+            end: replayed.end,
+            interval: i64::from(options.checkpoint_millis) * 1_000,
+            published_at: Timestamp::from_micros(0),
+            lag: Vec::new(),
+            unprojected: HashMap::new(),
+        };
+        let threads = vec![
+            spawn("sequencer", move || sequencer.run(&order_receiver))?,
+            spawn("publisher", move || publisher.run(&publish_receiver))?,
+        ];
+        let store = Self {
+            shared,
+            tables: Mutex::new(Projection::open(&layout.projections())?),
+            reader: Reader::new(&layout.segments),
+            layout,
+            orders: Some(orders),
+            publishing: Some(publishing),
+            tiles,
+            threads,
+            _lock: lock,
+        };
+        Ok((store, replayed.recovery))
+    }
+
+    pub(crate) fn commit(&self, change: Change, reply: Reply) {
+        match prepare(change, &self.shared.vault) {
+            Ok(prepared) => self.order(Order::Commit(Box::new(prepared), reply)),
+            Err(error) => reply(Err(error)),
+        }
+    }
+
+    pub(crate) fn revoke(&self, token: TokenId, expires: Timestamp, t: Timestamp, reply: Reply) {
+        self.order(Order::Aside(Aside::Revoke { token, expires, t }, reply));
+    }
+
+    pub(crate) fn order(&self, order: Order) {
+        let Some(orders) = &self.orders else { return };
+        let (order, error) = match orders.try_send(order) {
+            Ok(()) => return,
+            Err(TrySendError::Full(order)) => {
+                (order, CommitError::Full { what: "the queue of changes", limit: QUEUE_MAX as u64 })
+            }
+            Err(TrySendError::Disconnected(order)) => (order, CommitError::Closed),
+        };
+        match order {
+            Order::Commit(_, reply) | Order::Aside(_, reply) => reply(Err(error)),
+            // Whoever waits sees the answer's channel closed.
+            Order::Position(_) => {}
+        }
+    }
+
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Projection> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn with_register<T>(&self, ask: impl FnOnce(&Register) -> T) -> T {
+        ask(&self.shared.register())
+    }
+
+    pub(crate) fn request(&self, id: &RequestId) -> Result<Option<Stored>, ReadError> {
+        // One lock for both: the places are those of the record.
+        let (found, places) = {
+            let tables = self.tables();
+            let Some(found) = tables.request(id)? else { return Ok(None) };
+            (found, tables.places_of(id)?)
+        };
+        let mut facts = Vec::with_capacity(places.len());
+        for (index, place) in places {
+            let (leaf, disclosures) = self.entry(index, place)?;
+            let Entry::Request { fact, envelope, .. } = leaf.entry else { continue };
+            facts.push(StoredFact { index, t: leaf.t, fact, envelope, disclosures });
+        }
+        Ok(Some(Stored {
+            record: found.record,
+            disclosures: facts.iter().flat_map(|fact| fact.disclosures.iter().cloned()).collect(),
+            effect_key: found.effect_key,
+            opened: found.opened,
+            facts,
+        }))
+    }
+
+    #[expect(clippy::type_complexity, reason = "a leaf and its opened disclosures")]
+    fn entry(&self, index: u64, place: Place) -> Result<(Leaf, Vec<(String, serde_json::Value)>), ReadError> {
+        let refused = |why: String| ReadError::Entry { index, why };
+        let (bytes, sealed) = self.reader.read(place).map_err(|e| refused(e.to_string()))?;
+        let leaf = Leaf::parse(&bytes).map_err(|e| refused(e.to_string()))?;
+        let opened = unseal(&bytes, &sealed, &self.shared.vault).unwrap_or_default();
+        let values = values(&leaf, &opened.disclosures);
+        Ok((leaf, values))
+    }
+
+    pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, ReadError> {
+        Ok(self.tables().list(filter)?)
+    }
+
+    pub(crate) fn history(&self, history: &History) -> Result<Vec<(u64, Leaf)>, ReadError> {
+        let places = self.tables().history(history)?;
+        places.into_iter().map(|(index, place)| Ok((index, self.entry(index, place)?.0))).collect()
+    }
+
+    pub(crate) fn outbox_claim(
+        &self,
+        channel: &str,
+        limit: u32,
+        lease: Seconds,
+        now: Timestamp,
+    ) -> Result<Vec<Claimed>, ReadError> {
+        let queued = self.tables().outbox_claim(channel, limit, lease, now, &self.shared.vault)?;
+        Ok(queued.into_iter().map(|queued| Claimed { id: queued.id, notice: queued.notice }).collect())
+    }
+
+    pub(crate) fn outbox_done(&self, id: u64) -> Result<(), ReadError> {
+        Ok(self.tables().outbox_done(id)?)
+    }
+
+    pub(crate) fn head(&self) -> (u64, Hash) {
+        let growth = self.shared.growth();
+        (growth.size(), growth.root())
+    }
+
+    pub(crate) fn published(&self) -> Option<SignedCheckpoint> {
+        self.shared.published()
+    }
+
+    pub(crate) fn publish(&self, reply: PublishReply) {
+        match &self.publishing {
+            Some(publishing) => publishing.ask(reply),
+            None => reply(Err(crate::publish::PublishError::Closed)),
+        }
+    }
+
+    pub(crate) fn nudge(&self) {
+        if let Some(publishing) = &self.publishing {
+            publishing.nudge();
+        }
+    }
+
+    pub(crate) fn log_file(&self, path: &str) -> Option<Vec<u8>> {
+        self.tiles.read(path, self.published()?.size)
+    }
+
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.shared.failure().map(str::to_owned)
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // The threads end when nobody can send to them: first the sequencer, which may still ask the publisher.
+        self.orders = None;
+        self.publishing = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                self.shared.fail("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, OpenError> {
+    let builder = std::thread::Builder::new().name(format!("store-{name}"));
+    builder.spawn(work).map_err(|error: io::Error| OpenError::Thread(error))
+}
