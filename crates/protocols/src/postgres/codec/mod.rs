@@ -7,6 +7,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 pub mod backend;
+mod backend_parse;
 pub mod frontend;
 mod reader;
 pub mod skim;
