@@ -81,6 +81,14 @@ impl Running {
         self.pid
     }
 
+    /// How much memory of its own the process holds, in bytes (`VmRSS`); none once it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
     /// The lines of an output so far.
     #[must_use]
     pub fn lines(&self, output: Output) -> Vec<String> {
@@ -367,6 +375,7 @@ mod tests {
     async fn a_child_that_ignores_the_kind_signal_is_killed() {
         let mut child = Running::spawn(shell("echo up; exec sleep 600"), Keep::default()).unwrap();
         child.line(Output::Out, SOON, |line| line == "up").await.unwrap();
+        assert!(child.resident_bytes().unwrap() > 0);
         child.signal("KILL").unwrap();
         assert!(!child.ended(SOON).await.unwrap().success());
         assert!(child.signal("TERM").is_err());
