@@ -1,0 +1,361 @@
+//! The card as data, in the order in which it is read: effect, who and why, exactly what, why it is held, decide.
+//! Knows no markup; inbox and terminal print the same card.
+
+use super::standing::{Standing, standing};
+use super::statement::{Piece, padded, pieces, unseen};
+use super::story::{Decision, Moment, Outcome, decisions, outcome, story};
+use super::words::{Mark, clock, counted, mark, number};
+use crate::web::hall::{Before, Dossier, Viewer};
+use countersign_core::action::{Known, Rows};
+use countersign_core::label::Mask;
+use countersign_core::lifecycle::{Record, State};
+use countersign_core::request::Terms;
+use countersign_core::requirement::Requirement;
+use countersign_core::time::Timestamp;
+use countersign_core::view::{Place, View, visible_line};
+
+/// The card.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// The request's id.
+    pub id: String,
+    /// The digest that is signed, hex.
+    pub digest: String,
+    /// Its first digits, for comparing aloud.
+    pub digest_short: String,
+    /// The digest of the view, hex.
+    pub view_digest: String,
+    /// The policy that it was judged by, hex.
+    pub policy_digest: String,
+    /// The state, in a word.
+    pub state: &'static str,
+    /// It still waits for people.
+    pub held: bool,
+    /// The kinds, most serious first.
+    pub marks: Vec<Mark>,
+    /// What the card shows, unless it was erased.
+    pub shown: Option<Shown>,
+    /// When it ends by itself.
+    pub deadline: Option<Deadline>,
+    /// The agent's name, for searching.
+    pub agent: String,
+    /// Who must approve, in words.
+    pub needs: String,
+    /// How many slots are filled, where it is more than one.
+    pub filled: Option<String>,
+    /// Where the person who looks stands.
+    pub standing: Standing,
+    /// Nobody is connected who waits for it.
+    pub parked: bool,
+    /// What the agent asked before, in words.
+    pub before: String,
+    /// Who decided so far.
+    pub decisions: Vec<Decision>,
+    /// How it stands once people have decided.
+    pub outcome: Option<Outcome>,
+    /// What happened, in order.
+    pub story: Vec<Moment>,
+    /// The size of the log.
+    pub log_size: String,
+}
+
+/// The part of the card that comes from the view.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// What is touched.
+    pub subject: String,
+    /// What becomes of it.
+    pub effect: &'static str,
+    /// How many rows.
+    pub rows: Option<RowsShown>,
+    /// How many columns come back.
+    pub columns_count: Option<String>,
+    /// The labels that are reached.
+    pub labels: Vec<String>,
+    /// What to mind before reading on.
+    pub warnings: Vec<String>,
+    /// The chain.
+    pub chain: Vec<Link>,
+    /// Why, as the agent states it.
+    pub reason: Option<String>,
+    /// Where.
+    pub place: Vec<String>,
+    /// The statement.
+    pub statement: Vec<Piece>,
+    /// How long the statement is, where it is long.
+    pub length: Option<String>,
+    /// The bind values.
+    pub params: Vec<Piece>,
+    /// The columns that come back, those in clear first.
+    pub columns: Vec<ColumnsShown>,
+    /// The most that it may touch.
+    pub bound: String,
+    /// The policies that hold it.
+    pub held_by: Vec<(String, String)>,
+}
+
+/// A number of rows and how it is known.
+#[derive(Debug, Clone)]
+pub struct RowsShown {
+    /// `10,482 rows`.
+    pub count: String,
+    /// `counted` or `estimated`.
+    pub known: &'static str,
+    /// What that means.
+    pub means: &'static str,
+}
+
+/// One link of the chain.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The word before it: nothing for the agent, then `run by`, `for`, `owned by`.
+    pub word: &'static str,
+    /// The name.
+    pub name: String,
+    /// It is an agent, whose history opens.
+    pub agent: bool,
+}
+
+/// Columns of which the same will be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnsShown {
+    /// `In clear`, or how they are masked.
+    pub seen: &'static str,
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+/// When a request ends by itself.
+#[derive(Debug, Clone)]
+pub struct Deadline {
+    /// `expires in` or `may run for`.
+    pub word: &'static str,
+    /// Milliseconds since the epoch, for the page's clock.
+    pub millis: i64,
+    /// RFC 3339.
+    pub at: String,
+    /// What is left.
+    pub left: String,
+}
+
+/// The most statement lines before the card says how long it is.
+const LINES_QUIET: usize = 30;
+
+impl Card {
+    /// The card of a request for the person who looks.
+    pub fn new(dossier: &Dossier, viewer: &Viewer, now: Timestamp) -> Self {
+        let record = &dossier.record;
+        let terms = &record.terms;
+        let digest = terms.digest().ok();
+        let kinds = match &dossier.view {
+            Some(view) => view.kinds.clone(),
+            None => terms.kinds.iter().copied().collect(),
+        };
+        Self {
+            id: terms.id.to_string(),
+            digest: digest.map(|d| d.to_string()).unwrap_or_default(),
+            digest_short: digest.map(|d| d.short()).unwrap_or_default(),
+            view_digest: terms.view.to_string(),
+            policy_digest: terms.policy.to_string(),
+            state: record.state.word(),
+            held: matches!(record.state, State::Held { .. }),
+            marks: kinds.into_iter().map(mark).collect(),
+            shown: dossier.view.as_ref().map(Shown::new),
+            deadline: deadline(record, now),
+            agent: terms.agent.to_string(),
+            needs: needs(&terms.requirement),
+            filled: filled(record),
+            standing: seen_standing(dossier, viewer, now),
+            parked: is_parked(&record.state),
+            before: before_words(dossier.before),
+            decisions: decisions(&dossier.facts),
+            outcome: outcome(dossier),
+            story: story(&dossier.facts),
+            log_size: number(dossier.log_size),
+        }
+    }
+
+    /// The title of its page.
+    pub fn title(&self) -> String {
+        let kind = self.marks.first().map_or("request", |m| m.word);
+        match &self.shown {
+            Some(shown) => format!("{kind} {}", shown.subject),
+            None => format!("{kind} {}", self.id),
+        }
+    }
+}
+
+impl Shown {
+    /// The view in words.
+    pub fn new(view: &View) -> Self {
+        let statement = pieces(&view.statement);
+        Self {
+            subject: view.resources.iter().map(|r| visible_line(r)).collect::<Vec<_>>().join(", "),
+            effect: view.kinds.first().map_or("is touched", |kind| mark(*kind).effect),
+            rows: view.rows.as_ref().map(rows_shown),
+            columns_count: columns_count(view),
+            labels: view.labels.iter().map(ToString::to_string).collect(),
+            warnings: warnings(view, &statement),
+            chain: chain(view),
+            reason: view.reason.as_deref().map(visible_line),
+            place: place(&view.place),
+            length: length(&statement),
+            statement,
+            params: pieces(&view.params),
+            columns: columns(view),
+            bound: bound(view),
+            held_by: view.held_by.iter().map(|r| (r.policy.to_string(), visible_line(&r.text))).collect(),
+        }
+    }
+}
+
+/// A number of rows in words.
+pub fn rows_shown(rows: &Rows) -> RowsShown {
+    let (known, means) = match rows.known {
+        Known::Counted => {
+            ("counted", "counted by the server in a read-only transaction before this was shown")
+        }
+        Known::Estimated => ("estimated", "the planner's estimate; the bound below is enforced"),
+    };
+    RowsShown { count: counted(rows.count, "row"), known, means }
+}
+
+/// Who must approve, in words: `1 of data-owners, by passkey`.
+pub fn needs(requirement: &Requirement) -> String {
+    let groups: Vec<String> = requirement.groups().iter().map(|(g, n)| format!("{n} of {g}")).collect();
+    let key = match requirement.assurance {
+        countersign_core::requirement::Assurance::Chat => "by a click",
+        countersign_core::requirement::Assurance::Session => "by a login",
+        countersign_core::requirement::Assurance::Key => "by a signing key",
+        countersign_core::requirement::Assurance::Passkey => "by passkey",
+    };
+    let share = if requirement.may_share_person { "; one person may count for several groups" } else { "" };
+    format!("{}, {key}{share}", groups.join(" and "))
+}
+
+// What is not seen is not signed.
+fn seen_standing(dossier: &Dossier, viewer: &Viewer, now: Timestamp) -> Standing {
+    if dossier.view.is_none() {
+        let why = "What it shows is gone, so nobody can sign it.".to_owned();
+        return Standing::MayNot { brief: "cannot be shown", why };
+    }
+    standing(&dossier.record, &dossier.may_review, viewer, now)
+}
+
+/// When the request ends by itself.
+pub fn deadline(record: &Record, now: Timestamp) -> Option<Deadline> {
+    let word = if matches!(record.state, State::Held { .. }) { "expires in" } else { "may run for" };
+    record.deadline().map(|at| Deadline {
+        word,
+        millis: at.micros().div_euclid(1000),
+        at: at.to_string(),
+        left: clock(at.seconds_since(now)),
+    })
+}
+
+/// How many slots are filled, where more than one is needed.
+pub fn filled(record: &Record) -> Option<String> {
+    let (State::Held { votes, .. } | State::Granted { votes, .. }) = &record.state else { return None };
+    let Terms { requirement, .. } = &record.terms;
+    let (filled, needed) = requirement.filled(&Record::approvals(votes));
+    (needed > 1).then(|| format!("{filled} of {needed} so far"))
+}
+
+const fn is_parked(state: &State) -> bool {
+    matches!(state, State::Held { parked: true, .. } | State::Granted { parked: true, .. })
+}
+
+fn columns_count(view: &View) -> Option<String> {
+    let count = view.columns.len() as u64;
+    (count > 0).then(|| counted(count, "column"))
+}
+
+fn chain(view: &View) -> Vec<Link> {
+    let link = |word, name: &str, agent| Link { word, name: visible_line(name), agent };
+    let mut chain = vec![link("", &view.chain.agent, true)];
+    chain.extend(view.chain.pipeline.as_ref().map(|name| link("run by", name, false)));
+    chain.extend(view.chain.acts_for.as_ref().map(|name| link("for", name, false)));
+    chain.push(link("owned by", &view.chain.owner, false));
+    chain
+}
+
+fn place(place: &Place) -> Vec<String> {
+    let line = |text: &str| visible_line(text);
+    vec![
+        format!("{} / {}", line(&place.target), line(&place.env)),
+        format!("database {}", line(&place.database)),
+        format!("role {}", line(&place.role)),
+        format!("from {}", line(&place.address)),
+    ]
+}
+
+fn warnings(view: &View, statement: &[Piece]) -> Vec<String> {
+    let mut out = Vec::new();
+    if view.opaque {
+        out.push("We cannot see all that this does. Read it as code, not as a query.".to_owned());
+    }
+    if view.unknown {
+        out.push("It touches something that the catalogue does not know.".to_owned());
+    }
+    match unseen(statement) + unseen(&pieces(&view.params)) {
+        0 => {}
+        1 => out.push("It holds 1 character that does not show itself; it is named in place.".to_owned()),
+        n => {
+            out.push(format!("It holds {n} characters that do not show themselves; they are named in place."))
+        }
+    }
+    if padded(statement) > 0 {
+        out.push(
+            "It holds long runs of blanks; they are shown by their length, and text follows them.".to_owned(),
+        );
+    }
+    out
+}
+
+fn length(statement: &[Piece]) -> Option<String> {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) | Piece::Literal { text, .. } | Piece::Redacted(text) => {
+            (text.matches('\n').count(), text.chars().count())
+        }
+        Piece::Invisible { .. } | Piece::Padding(_) => (0, 1),
+    };
+    let (breaks, chars) = statement.iter().map(text).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let lines = breaks + 1;
+    (lines > LINES_QUIET || chars > LINES_QUIET * 80).then(|| {
+        format!("{} lines, {} characters, all of them below", number(lines as u64), number(chars as u64))
+    })
+}
+
+// By what is seen of them, most open first: that is the order of the risk.
+fn columns(view: &View) -> Vec<ColumnsShown> {
+    let ways = [
+        (None, "In clear"),
+        (Some(Mask::Partial), "A part stays"),
+        (Some(Mask::Token), "A token"),
+        (Some(Mask::Null), "Nothing stays"),
+    ];
+    let shown = ways.into_iter().map(|(mask, seen)| {
+        let fits = view.columns.iter().filter(|column| column.mask == mask);
+        ColumnsShown { seen, names: fits.map(|column| visible_line(&column.name)).collect() }
+    });
+    shown.filter(|group| !group.names.is_empty()).collect()
+}
+
+fn bound(view: &View) -> String {
+    match view.bound.rows_max {
+        Some(rows) => format!("at most {}, or it is undone; nothing else is touched", counted(rows, "row")),
+        None => "exactly this statement, once; rows are not what it is about".to_owned(),
+    }
+}
+
+fn before_words(before: Before) -> String {
+    match before {
+        Before { asked: 0, .. } => "This agent has asked for nothing like it before.".to_owned(),
+        Before { asked, approved, denied } => {
+            format!(
+                "{} before by this agent: {approved} approved, {denied} denied.",
+                counted(asked.into(), "request")
+            )
+        }
+    }
+}
