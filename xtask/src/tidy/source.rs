@@ -30,6 +30,11 @@ impl File {
         (rest.starts_with("src/") && rest.ends_with(".rs") && !is_test_file(rest)).then_some(name)
     }
 
+    /// Whether all of the file is tests, which may build what the code may not.
+    pub fn is_test(&self) -> bool {
+        is_test_file(&self.path)
+    }
+
     /// A finding for each line of code in which the word stands.
     pub fn lines_with(&self, word: &str, message: &str) -> Vec<Finding> {
         let hits = self.code.lines().enumerate().filter(|(_, line)| has_word(line, word));
