@@ -1,5 +1,7 @@
 //! Promise 2 from its beginning: a key is one person's, and somebody else who is enrolled says so.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail at once")]
+
 mod soft;
 
 use countersign_core::entry::{Entry, KeyRecord};
@@ -43,12 +45,28 @@ fn nobody_vouches_for_their_own_key() {
 }
 
 #[test]
+fn nobody_vouches_for_their_own_key_in_somebody_elses_name() {
+    let world = World::new();
+    let record = SshKey::new(1).record(&world.person("ada"));
+    let word = world.ada.sign(&vouch(&record, world.person("grace"), world.ada.key_id()));
+    let result = world.keys.clone().enrol(record, Some(&word));
+    assert!(
+        matches!(
+            &result,
+            Err(KeyRingError::Vouch { cause: VouchError::Key(KeyStateError::OtherPerson { .. }), .. })
+        ),
+        "{result:?}"
+    );
+}
+
+#[test]
 fn an_approvers_word_enrols_exactly_that_key_for_that_person() {
     let world = World::new();
     let record = SshKey::new(1).record(&world.person("alan"));
     let word = world.grace.sign(&vouch(&record, world.person("grace"), world.grace.key_id()));
-    let check =
-        |record: &KeyRecord| authenticate_enrolment(word.clone(), record, &world.keys, &world.people, &page(), NOW);
+    let check = |record: &KeyRecord| {
+        authenticate_enrolment(word.clone(), record, &world.keys, &world.people, &page(), NOW)
+    };
     let signed = check(&record).expect("authenticated").into_inner();
     assert_eq!(signed.voucher.name.as_str(), "grace");
     let mut for_another = record.clone();
@@ -56,6 +74,22 @@ fn an_approvers_word_enrols_exactly_that_key_for_that_person() {
     let another_key = SshKey::new(2).record(&world.person("alan"));
     for other in [for_another, another_key] {
         assert!(matches!(check(&other), Err(EnrolmentAuthError::Vouch(VouchError::OtherKey))));
+    }
+    // The same person and id, another record.
+    let mut synced = Passkey::new(7).record(&world.person("alan"));
+    let of_synced = world.grace.sign(&vouch(&synced, world.person("grace"), world.grace.key_id()));
+    synced.synced = !synced.synced;
+    let result = authenticate_enrolment(of_synced, &synced, &world.keys, &world.people, &page(), NOW);
+    assert!(matches!(result, Err(EnrolmentAuthError::Vouch(VouchError::OtherKey))));
+    // The right digest beside another person or id.
+    let mut of_ada = vouch(&record, world.person("grace"), world.grace.key_id());
+    of_ada.predicate.person = world.person("ada");
+    let mut of_another = vouch(&record, world.person("grace"), world.grace.key_id());
+    of_another.predicate.key_id = world.ada.key_id();
+    for said in [of_ada, of_another] {
+        let word = world.grace.sign(&said);
+        let result = authenticate_enrolment(word, &record, &world.keys, &world.people, &page(), NOW);
+        assert!(matches!(result, Err(EnrolmentAuthError::Vouch(VouchError::OtherKey))));
     }
     let late = NOW.plus(Seconds(3600));
     let result = authenticate_enrolment(word.clone(), &record, &world.keys, &world.people, &page(), late);
@@ -201,9 +235,8 @@ fn an_ssh_key_is_enrolled_only_by_who_holds_it() {
 
 fn invite() -> (Invite, String, String) {
     let random = InviteRandom { id: [1; 10], secret: [2; 32], code: 1_000_042u64.to_be_bytes() };
-    let new = Invite::create(&random, PersonName::parse("alan").expect("a name"), NOW);
-    let (secret, code) = (new.secrets.secret.expose().clone(), new.secrets.code.expose().clone());
-    (new.invite, secret, code)
+    let (invite, secrets) = Invite::new(&random, PersonName::parse("alan").expect("a name"), NOW);
+    (invite, secrets.secret.expose().clone(), secrets.code.expose().clone())
 }
 
 #[test]

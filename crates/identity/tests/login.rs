@@ -1,5 +1,7 @@
 //! Logins: a challenge is used once, a session ends when its time, its key or its person does (lesson 15).
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail at once")]
+
 mod soft;
 
 use countersign_core::id::InviteId;

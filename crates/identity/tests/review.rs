@@ -1,5 +1,7 @@
 //! Promises 2 and 4: a review counts only if an enrolled person's own key signed exactly these bytes.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail at once")]
+
 mod soft;
 
 use countersign_core::digest::Digest;
@@ -216,12 +218,43 @@ fn a_review_signed_on_another_page_is_refused() {
 }
 
 #[test]
+fn a_key_of_the_page_before_a_move_is_refused_on_the_new_one() {
+    let world = World::new();
+    let envelope = world.grace.sign(&world.decision("grace", world.grace.key_id()));
+    let mut moved = page();
+    moved.origin = "https://new.example".to_owned();
+    let result = authenticate_review(envelope, &world.keys, &world.people, &moved, NOW);
+    assert!(matches!(result, Err(ReviewAuthError::Signature(SignatureError::OtherPage { .. }))));
+}
+
+#[test]
+fn garbage_in_every_place_is_an_error() {
+    let world = World::new();
+    let envelope = world.grace.sign(&world.decision("grace", world.grace.key_id()));
+    let json = envelope.to_json().expect("json").into_bytes();
+    for at in 0..json.len() {
+        let mut broken = json.clone();
+        broken[at] ^= 1;
+        let result = authenticate_review_json(&broken, &world.keys, &world.people, &page(), NOW);
+        assert!(result.is_err(), "byte {at}: {}", String::from_utf8_lossy(&broken));
+        assert!(
+            authenticate_review_json(&json[..at], &world.keys, &world.people, &page(), NOW).is_err(),
+            "cut at {at}"
+        );
+    }
+}
+
+#[test]
 fn one_envelope_carries_one_persons_signature_and_nothing_else() {
     let world = World::new();
     let envelope = world.grace.sign(&world.decision("grace", world.grace.key_id()));
     let mut two = envelope.clone();
     two.signatures.push(two.signatures[0].clone());
     assert!(matches!(check(&world, &two), Err(ReviewAuthError::Signature(SignatureError::Count(2)))));
+    // Nor something that looks like the gate's: the gate adds its own.
+    let mut as_gate = two;
+    as_gate.signatures[1].extension = None;
+    assert!(matches!(check(&world, &as_gate), Err(ReviewAuthError::Signature(SignatureError::Count(2)))));
     let mut none = envelope.clone();
     none.signatures.clear();
     assert!(matches!(check(&world, &none), Err(ReviewAuthError::Signature(SignatureError::Count(0)))));

@@ -53,15 +53,6 @@ pub struct InviteSecrets {
     pub code: Secret<String>,
 }
 
-/// A new invitation.
-#[derive(Debug)]
-pub struct NewInvite {
-    /// What is stored.
-    pub invite: Invite,
-    /// What is handed out, once.
-    pub secrets: InviteSecrets,
-}
-
 /// Why an invitation is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InviteError {
@@ -88,8 +79,8 @@ pub enum InviteError {
 }
 
 impl Invite {
-    /// Makes an invitation.
-    pub fn create(random: &InviteRandom, person: PersonName, now: Timestamp) -> NewInvite {
+    /// Makes an invitation, and what is handed out of it, once.
+    pub fn new(random: &InviteRandom, person: PersonName, now: Timestamp) -> (Self, InviteSecrets) {
         let secret = URL_SAFE_NO_PAD.encode(random.secret);
         let code = format!("{:06}", u64::from_be_bytes(random.code) % CODES);
         let invite = Self {
@@ -101,7 +92,7 @@ impl Invite {
             secret_sha256: Base64(sha256(secret.as_bytes()).to_vec()),
             code_sha256: Base64(code_digest(&secret, &code).to_vec()),
         };
-        NewInvite { invite, secrets: InviteSecrets { secret: Secret::new(secret), code: Secret::new(code) } }
+        (invite, InviteSecrets { secret: Secret::new(secret), code: Secret::new(code) })
     }
 
     /// Whether this is the invitation of a link, whatever became of it.

@@ -5,9 +5,7 @@ mod invite;
 mod key;
 mod vouch;
 
-pub use invite::{
-    CODE_ATTEMPTS_MAX, INVITE_SECONDS, Invite, InviteError, InviteRandom, InviteSecrets, NewInvite,
-};
+pub use invite::{CODE_ATTEMPTS_MAX, INVITE_SECONDS, Invite, InviteError, InviteRandom, InviteSecrets};
 pub use key::{
     NewKey, RegistrationError, SSH_ENROL_NAMESPACE, authenticate_registration, authenticate_ssh_key,
     ssh_key_challenge,

@@ -96,6 +96,8 @@ fn a_chain_with_an_unknown_person_has_no_pseudonyms() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     /// Whatever accounts people have: a directory that loads leads each account to one person, and two people
     /// never share one.
     #[test]
