@@ -1,3 +1,5 @@
+//! What the directory of agents refuses, and whom a chain names. Refuses to know tokens.
+
 use super::*;
 use crate::people::{PersonEntry, PseudonymKey};
 

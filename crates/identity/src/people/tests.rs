@@ -1,3 +1,5 @@
+//! One person is one pseudonym, and two people never look like one. Refuses to know keys.
+
 use super::*;
 use countersign_core::id::AgentName;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tokens that are late, forged, of others or too long are refused. Refuses to know how they travel.
+
 use super::*;
 use crate::agents::AgentConfig;
 use crate::people::{People, PersonEntry, PseudonymKey};

@@ -150,7 +150,9 @@ impl SshKey {
         for part in [&self.blob(), namespace.as_bytes(), b"", b"sha256", &signature] {
             put(&mut out, part);
         }
-        let body = STANDARD.encode(out);
+        // In lines of 70, as `ssh-keygen` writes them.
+        let encoded: Vec<char> = STANDARD.encode(out).chars().collect();
+        let body = encoded.chunks(70).map(String::from_iter).collect::<Vec<_>>().join("\n");
         format!("-----BEGIN SSH SIGNATURE-----\n{body}\n-----END SSH SIGNATURE-----\n")
     }
 
