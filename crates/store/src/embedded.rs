@@ -1,6 +1,6 @@
 //! The store in a folder: its threads, its lock, its questions. It refuses to know what the answers are for.
 
-use crate::change::{Change, CommitError};
+use crate::change::{Change, CommitError, Committed};
 use crate::open::{Layout, OpenError, Recovery, probe, replay};
 use crate::prepared::{prepare, unseal, values};
 use crate::projection::{Filter, History, Projection};
@@ -9,14 +9,15 @@ use crate::register::Register;
 use crate::segments::{Place, Reader, Writer};
 use crate::sequencer::{Aside, Order, QUEUE_MAX, Reply, Sequencer};
 use crate::shared::Shared;
+use crate::spool::{Flusher, Folded, Folder, Left, Spool, SpoolError, Workers, run_flusher};
 use crate::store::{Claimed, Options, ReadError, Stored, StoredFact};
 use crate::vault::{StoreKeys, Vault};
 use countersign_core::entry::{Entry, Leaf};
-use countersign_core::id::{RequestId, TokenId};
+use countersign_core::id::{RequestId, SessionId, TokenId};
 use countersign_core::lifecycle::Record;
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_ledger::tree::Hash;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -33,6 +34,8 @@ pub(crate) struct Embedded {
     tiles: Tiles,
     reader: Reader,
     tables: Mutex<Projection>,
+    workers: Workers,
+    folder: Mutex<Folder>,
     threads: Vec<JoinHandle<()>>,
     /// Held until the threads are done, so that nobody opens the folder while they still write.
     _lock: File,
@@ -51,7 +54,8 @@ impl Embedded {
         let vault = Vault::new(&keys.vault);
         let signed = layout.read_signed(keys.log.name().as_str())?;
         let disk = options.disk.clone();
-        let replayed = replay(&layout, &vault, &disk, signed.as_ref(), &HashSet::new())?;
+        let left = Left::read(&layout.spool)?;
+        let replayed = replay(&layout, &vault, &disk, signed.as_ref(), &left.sessions)?;
         let writer = Writer::open(&layout.segments, disk.clone(), replayed.end, options.segment_bytes)
             .map_err(|source| OpenError::Io { path: layout.segments.clone(), source })?;
         let shared = Arc::new(Shared::new(replayed.register, replayed.growth, signed, vault));
@@ -62,9 +66,10 @@ impl Embedded {
             shared: shared.clone(),
             tiles: tiles.clone(),
             signed: layout.signed(),
-            disk,
+            disk: disk.clone(),
             signer: keys.log,
         };
+        let (flusher, flushes) = Flusher::new(disk.clone());
         let (orders, order_receiver) = sync_channel(QUEUE_MAX);
         let sequencer = Sequencer {
             shared: shared.clone(),
@@ -81,7 +86,12 @@ impl Embedded {
             spawn("sequencer", move || sequencer.run(&order_receiver))?,
             spawn("publisher", move || publisher.run(&publish_receiver))?,
         ];
+        // Ends with the last spool, which may outlive the store; by then the store refuses to write.
+        let (flushing, flush_disk) = (shared.clone(), disk.clone());
+        drop(spawn("flusher", move || run_flusher(&flushes, &flush_disk, &flushing))?);
         let store = Self {
+            workers: Workers::new(&layout.spool, disk, shared.clone(), flusher),
+            folder: Mutex::default(),
             shared,
             tables: Mutex::new(Projection::open(&layout.projections())?),
             reader: Reader::new(&layout.segments),
@@ -92,7 +102,29 @@ impl Embedded {
             threads,
             _lock: lock,
         };
-        Ok((store, replayed.recovery))
+        let folded = left.fold(replayed.folded, replayed.last_t, |change| store.commit_blocking(change))?;
+        let recovery = Recovery {
+            clean: replayed.recovery.clean && folded.records == 0,
+            entries: store.head().0,
+            folded: folded.records,
+            ..replayed.recovery
+        };
+        Ok((store, recovery))
+    }
+
+    fn commit_blocking(&self, change: Change) -> Committed {
+        let (sender, receiver) = sync_channel(1);
+        self.commit(change, Box::new(move |answer| drop(sender.send(answer))));
+        receiver.recv().unwrap_or(Err(CommitError::Closed))
+    }
+
+    pub(crate) fn spool(&self, session: SessionId, worker: u32) -> Result<Spool, SpoolError> {
+        self.workers.spool(session, worker)
+    }
+
+    pub(crate) fn fold(&self, now: Timestamp, everything: bool) -> Result<Folded, SpoolError> {
+        let mut folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        folder.fold(&self.workers, &self.shared, now, everything, |change| self.commit_blocking(change))
     }
 
     pub(crate) fn commit(&self, change: Change, reply: Reply) {
@@ -227,6 +259,8 @@ impl Drop for Embedded {
                 self.shared.fail("a thread of the store panicked");
             }
         }
+        // A spool that outlives the store must not record into a folder that another process may have by then.
+        self.shared.close();
     }
 }
 

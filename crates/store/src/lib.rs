@@ -19,6 +19,7 @@ mod register;
 mod segments;
 mod sequencer;
 mod shared;
+mod spool;
 mod store;
 mod vault;
 
@@ -35,5 +36,8 @@ pub use projection::{Filter, History, ProjectionError};
 pub use publish::{PublishError, SignedCheckpoint};
 pub use segments::{RESERVE_BYTES, SEGMENT_BYTES, STEP_BYTES};
 pub use sequencer::QUEUE_MAX;
+pub use spool::{
+    Autonomous, Folded, Intent, KINDS_BYTES_MAX, OUTCOME_BYTES_MAX, SPOOL_BYTES_MAX, Spool, SpoolError,
+};
 pub use store::{CLAIM_MAX, Claimed, Options, ReadError, Store, Stored, StoredFact};
 pub use vault::StoreKeys;

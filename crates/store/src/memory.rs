@@ -6,6 +6,7 @@ use crate::prepared::{prepare, unseal, values};
 use crate::projection::{Filter, History, limit, type_word};
 use crate::publish::{PublishError, SignedCheckpoint, is_tile_path};
 use crate::register::{Moves, Register};
+use crate::spool::{Folded, Pending, SpoolError, settle};
 use crate::store::{Claimed, Stored, StoredFact};
 use crate::vault::{StoreKeys, Vault};
 use countersign_core::entry::{Entry, Leaf};
@@ -24,6 +25,7 @@ pub(crate) struct Memory {
     vault: Vault,
     signer: NoteSigner,
     log: Mutex<Log>,
+    pending: Mutex<Pending>,
 }
 
 #[derive(Default)]
@@ -47,7 +49,20 @@ struct Waiting {
 
 impl Memory {
     pub(crate) fn new(keys: StoreKeys) -> Self {
-        Self { vault: Vault::new(&keys.vault), signer: keys.log, log: Mutex::default() }
+        Self {
+            vault: Vault::new(&keys.vault),
+            signer: keys.log,
+            log: Mutex::default(),
+            pending: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn with_pending<T>(&self, work: impl FnOnce(&mut Pending) -> T) -> T {
+        work(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn fold(&self, now: Timestamp, everything: bool) -> Result<Folded, SpoolError> {
+        self.with_pending(|pending| settle(pending, now, everything, |change| self.commit(change)))
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

@@ -14,6 +14,7 @@ use crate::vault::Vault;
 use countersign_core::entry::{Entry, Leaf};
 use countersign_core::id::{RequestId, SessionId};
 use countersign_core::lifecycle::State;
+use countersign_core::time::Timestamp;
 use countersign_ledger::tiles::{TILE_WIDTH, tiles_grown};
 use countersign_ledger::tree::{Hash, leaf_hash};
 use std::collections::{HashMap, HashSet};
@@ -154,6 +155,8 @@ pub(crate) struct Replayed {
     pub recovery: Recovery,
     /// For the sessions in question, the number after their last folded record.
     pub folded: HashMap<SessionId, u64>,
+    /// The time of the last leaf.
+    pub last_t: Timestamp,
 }
 
 impl Layout {
@@ -247,7 +250,7 @@ pub(crate) fn replay(
     if rebuilt {
         replay.projection.settle_outbox()?;
     }
-    let Replay { register, growth, projection, recovery, folded, last_was_stop, .. } = replay;
+    let Replay { register, growth, projection, recovery, folded, last_was_stop, last_t, .. } = replay;
     let recovery = Recovery {
         clean: torn == 0 && (last_was_stop || end.index == 0),
         torn_bytes: torn,
@@ -255,7 +258,7 @@ pub(crate) fn replay(
         rebuilt: rebuilt && end.index > 0,
         ..recovery
     };
-    Ok(Replayed { register, growth, projection, end, recovery, folded })
+    Ok(Replayed { register, growth, projection, end, recovery, folded, last_t })
 }
 
 /// Moves tables that are of no use out of the way; they are kept for whoever asks why.
@@ -295,6 +298,7 @@ struct Replay<'a> {
     recovery: Recovery,
     folded: HashMap<SessionId, u64>,
     last_was_stop: bool,
+    last_t: Timestamp,
 }
 
 impl<'a> Replay<'a> {
@@ -323,6 +327,7 @@ impl<'a> Replay<'a> {
             recovery: Recovery::default(),
             folded: HashMap::new(),
             last_was_stop: false,
+            last_t: Timestamp::from_micros(0),
         })
     }
 
@@ -402,6 +407,7 @@ impl<'a> Replay<'a> {
         {
             self.folded.insert(session.clone(), first + records.len() as u64);
         }
+        self.last_t = leaf.t;
         self.last_was_stop = matches!(leaf.entry, Entry::GateStop);
         self.grow(bytes)?;
         if seq >= self.reflects {

@@ -31,8 +31,7 @@ impl Shared {
         }
     }
 
-    // A thread that panics while it holds one of these has poisoned the store before (`fail` in the sequencer's
-    // guard), so the contents are only read for questions afterwards.
+    // A thread that panics fails the store (`FailOnPanic`), so what it left behind is only read for questions.
     pub(crate) fn register(&self) -> RwLockReadGuard<'_, Register> {
         self.register.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,6 +57,11 @@ impl Shared {
         if self.failure.set(why.to_owned()).is_ok() {
             tracing::error!(why, "the store takes nothing more");
         }
+    }
+
+    /// From here on nothing is recorded: the store was closed.
+    pub(crate) fn close(&self) {
+        self.failure.get_or_init(|| "the store is closed".to_owned());
     }
 
     pub(crate) fn failure(&self) -> Option<&str> {

@@ -9,9 +9,10 @@ use crate::open::{OpenError, Recovery};
 use crate::projection::{Filter, History, ProjectionError};
 use crate::publish::{PublishError, SignedCheckpoint};
 use crate::register::Register;
+use crate::spool::{Folded, Spool, SpoolError};
 use crate::vault::StoreKeys;
 use countersign_core::entry::{Entry, Leaf};
-use countersign_core::id::{RequestId, TokenId};
+use countersign_core::id::{RequestId, SessionId, TokenId};
 use countersign_core::lifecycle::{Fact, Record, State};
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_ledger::tree::Hash;
@@ -320,6 +321,41 @@ impl Store {
         match &self.backend {
             Backend::Embedded(store) => store.log_file(path),
             Backend::Memory(store) => store.log_file(path),
+        }
+    }
+
+    /// Where a session records what passes without a person. One for each session, made by the worker that runs it.
+    ///
+    /// # Errors
+    /// The session has one already, or its file cannot be opened.
+    pub fn spool(&self, session: SessionId, worker: u32) -> Result<Spool, SpoolError> {
+        match &self.backend {
+            Backend::Embedded(store) => store.spool(session, worker),
+            Backend::Memory(store) => Ok(Spool::in_memory(session, store.clone())),
+        }
+    }
+
+    /// Flushes spools and folds the records that are ready into leaves. Called every 50 ms or oftener: that is what
+    /// makes a written record stable within that time. Blocks; not for asynchronous code.
+    ///
+    /// # Errors
+    /// The records wait in their spools; where a flush failed, the store takes nothing more.
+    pub fn fold(&self, now: Timestamp) -> Result<Folded, SpoolError> {
+        self.fold_as(now, false)
+    }
+
+    /// Folds every record, with or without its outcome: before the last entry of a good stop, before a backup.
+    ///
+    /// # Errors
+    /// As [`Store::fold`].
+    pub fn fold_all(&self, now: Timestamp) -> Result<Folded, SpoolError> {
+        self.fold_as(now, true)
+    }
+
+    fn fold_as(&self, now: Timestamp, everything: bool) -> Result<Folded, SpoolError> {
+        match &self.backend {
+            Backend::Embedded(store) => store.fold(now, everything),
+            Backend::Memory(store) => store.fold(now, everything),
         }
     }
 

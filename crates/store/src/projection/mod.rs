@@ -67,14 +67,6 @@ impl Projection {
         Ok(Self { connection })
     }
 
-    /// Tables in memory.
-    #[cfg(test)]
-    pub(crate) fn in_memory() -> Result<Self, ProjectionError> {
-        let mut connection = Connection::open_in_memory()?;
-        schema::migrate(&mut connection, Path::new(""))?;
-        Ok(Self { connection })
-    }
-
     /// The number of the first block that the tables do not reflect.
     pub(crate) fn reflects(&self) -> Result<u64, ProjectionError> {
         let value =

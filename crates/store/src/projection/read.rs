@@ -5,7 +5,7 @@ use crate::segments::Place;
 use countersign_core::id::{AgentName, RequestId};
 use countersign_core::lifecycle::Record;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params, params_from_iter};
+use rusqlite::{OptionalExtension, params_from_iter};
 use std::path::Path;
 
 /// The most rows that one question gives.
@@ -84,14 +84,6 @@ impl Projection {
         )?;
         let rows = statement.query_map([id.as_str()], place)?;
         rows.map(|row| row.map_err(ProjectionError::from)).collect()
-    }
-
-    /// The place of one entry.
-    pub(crate) fn place(&self, index: u64) -> Result<Option<(u64, Place)>, ProjectionError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT idx, segment, at, leaf, sealed FROM entries WHERE idx = ?1")?;
-        Ok(statement.query_row(params![index], place).optional()?)
     }
 
     pub(crate) fn history(&self, history: &History) -> Result<Vec<(u64, Place)>, ProjectionError> {

@@ -1,6 +1,8 @@
 //! Promises of the store.
 
 mod conformance;
+mod crash;
+mod spools;
 pub(crate) mod world;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use countersign_core::id::{
     AgentName, EnvName, GroupName, ID_BYTES, Pseudonym, RequestId, SessionId, TargetName,
 };
 use countersign_core::kind::Kind;
-use countersign_core::lifecycle::{Choice, Event, Fresh, Record, Step, Vote, open, step};
+use countersign_core::lifecycle::{Choice, Event, Fact, Fresh, Record, Step, Vote, open, step};
 use countersign_core::request::Terms;
 use countersign_core::requirement::{Assurance, Requirement};
 use countersign_core::secret::Secret;
@@ -99,6 +99,13 @@ pub(crate) fn moved(record: &Record, event: Event, now: i64) -> (Change, Record)
         ..Change::default()
     };
     (change, step.record)
+}
+
+/// A bare fact, as a forger would commit it: the lifecycle itself need not have made it.
+pub(crate) fn fact_of(record: &Record, fact: Fact, now: i64) -> Change {
+    let step = Step { facts: vec![fact], record: record.clone() };
+    let expect = Some((record.terms.id.clone(), record.version));
+    Change { expect, frames: frames(&step, at(now), &[]), ..Change::default() }
 }
 
 pub(crate) fn yes(record: &Record, n: u8) -> Event {

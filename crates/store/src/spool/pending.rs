@@ -1,0 +1,172 @@
+//! Which records are ready to become leaves. It refuses to know files, and to fold a record twice or out of order.
+
+use super::Batch;
+use super::record::{Record, What};
+use crate::durable::Level;
+use countersign_core::digest::Digest;
+use countersign_core::entry::AutonomousRecord;
+use countersign_core::id::SessionId;
+use countersign_core::time::{Seconds, Timestamp};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// A record waits so long for its outcome; then it is folded without one.
+const OUTCOME_WAIT: Seconds = Seconds(60);
+/// Records wait so long for company.
+const COMPANY_WAIT: Seconds = Seconds(1);
+/// As many records of a session do not wait for more.
+const COMPANY_RECORDS: usize = 200;
+/// Bytes of the records in one leaf; the rest of the leaf is less than a kilobyte.
+const RECORDS_BYTES_MAX: usize = countersign_core::entry::LEAF_BYTES_MAX - 2 * 1024;
+
+/// Records that are not leaves yet.
+#[derive(Default)]
+pub(crate) struct Pending {
+    sessions: BTreeMap<SessionId, Session>,
+    /// Records by the file they came from: a file without any may go.
+    by_file: HashMap<u64, u64>,
+}
+
+#[derive(Default)]
+struct Session {
+    /// The number of the first record that waits.
+    next: u64,
+    waiting: VecDeque<Waiting>,
+    closed: bool,
+}
+
+struct Waiting {
+    record: AutonomousRecord,
+    file: u64,
+    bytes: usize,
+}
+
+impl Pending {
+    /// Begins with a session whose first records are leaves already.
+    pub(crate) fn begin(&mut self, session: SessionId, next: u64) {
+        self.sessions.entry(session).or_default().next = next;
+    }
+
+    /// Takes a record in that was read from `file`.
+    pub(super) fn take(&mut self, record: &Record<'_>, file: u64) {
+        let Ok(id) = SessionId::parse(record.session) else { return };
+        match record.what {
+            What::Intent { t, level, action, kinds } => {
+                let record_out = AutonomousRecord {
+                    t,
+                    action: Digest::<AutonomousRecord>::from_bytes(*action).to_string(),
+                    kinds: kinds.to_owned(),
+                    durability: level_letter(level).to_owned(),
+                    outcome: None,
+                };
+                self.intent(id, record.number, record_out, file);
+            }
+            What::Outcome { text } => self.outcome(&id, record.number, text),
+        }
+    }
+
+    pub(crate) fn intent(&mut self, id: SessionId, number: u64, record: AutonomousRecord, file: u64) {
+        let session = self.sessions.entry(id).or_default();
+        let expected = session.next + session.waiting.len() as u64;
+        // Lower numbers are leaves already: the file was folded before it was left behind.
+        if number < expected {
+            return;
+        }
+        if session.waiting.is_empty() {
+            session.next = number;
+        } else if number > expected {
+            tracing::warn!(expected, number, "records of a session are missing in its spool");
+            return;
+        }
+        let bytes = serde_json::to_string(&record).map_or(0, |text| text.len()) + 1;
+        session.waiting.push_back(Waiting { record, file, bytes });
+        *self.by_file.entry(file).or_default() += 1;
+    }
+
+    pub(crate) fn outcome(&mut self, id: &SessionId, number: u64, text: &str) {
+        let Some(session) = self.sessions.get_mut(id) else { return };
+        let at = number.checked_sub(session.next).and_then(|at| usize::try_from(at).ok());
+        // An outcome that comes after its record was folded is lost; the record says that it was not seen.
+        if let Some(waiting) = at.and_then(|at| session.waiting.get_mut(at)) {
+            waiting.record.outcome = Some(text.to_owned());
+            waiting.bytes += text.len() * 2 + 13;
+        }
+    }
+
+    /// Nothing more comes from this session.
+    pub(crate) fn close(&mut self, id: &SessionId) {
+        if let Some(session) = self.sessions.get_mut(id) {
+            session.closed = true;
+        }
+        self.sessions.retain(|_, session| !(session.closed && session.waiting.is_empty()));
+    }
+
+    /// The leaves that can be made now; with `everything`, without waiting for outcomes and company.
+    pub(crate) fn ready(&self, now: Timestamp, everything: bool) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        for (id, session) in &self.sessions {
+            let count = session.ready(now, everything);
+            let mut first = session.next;
+            let mut bytes = 0;
+            let mut records = Vec::new();
+            for waiting in session.waiting.iter().take(count) {
+                if bytes + waiting.bytes > RECORDS_BYTES_MAX && !records.is_empty() {
+                    let full = std::mem::take(&mut records);
+                    let next = first + full.len() as u64;
+                    batches.push(Batch { session: id.clone(), first, records: full });
+                    (first, bytes) = (next, 0);
+                }
+                bytes += waiting.bytes;
+                records.push(waiting.record.clone());
+            }
+            if !records.is_empty() {
+                batches.push(Batch { session: id.clone(), first, records });
+            }
+        }
+        batches
+    }
+
+    /// A batch is a leaf now.
+    pub(crate) fn settled(&mut self, batch: &Batch) {
+        let Some(session) = self.sessions.get_mut(&batch.session) else { return };
+        for _ in &batch.records {
+            let Some(done) = session.waiting.pop_front() else { break };
+            session.next += 1;
+            if let Some(count) = self.by_file.get_mut(&done.file) {
+                *count -= 1;
+                if *count == 0 {
+                    self.by_file.remove(&done.file);
+                }
+            }
+        }
+        if session.closed && session.waiting.is_empty() {
+            self.sessions.remove(&batch.session);
+        }
+    }
+
+    /// Whether records of this file wait.
+    pub(super) fn needs(&self, file: u64) -> bool {
+        self.by_file.contains_key(&file)
+    }
+}
+
+impl Session {
+    /// How many of the first records are ready.
+    fn ready(&self, now: Timestamp, everything: bool) -> usize {
+        if everything || self.closed {
+            return self.waiting.len();
+        }
+        let old =
+            |waiting: &Waiting, wait: Seconds| Timestamp::from_micros(waiting.record.t).plus(wait) <= now;
+        let settled = |waiting: &&Waiting| waiting.record.outcome.is_some() || old(waiting, OUTCOME_WAIT);
+        let count = self.waiting.iter().take_while(settled).count();
+        let alone = count < COMPANY_RECORDS && !self.waiting.front().is_some_and(|w| old(w, COMPANY_WAIT));
+        if alone { 0 } else { count }
+    }
+}
+
+pub(super) const fn level_letter(level: Level) -> &'static str {
+    match level {
+        Level::Written => "w",
+        Level::Flushed => "f",
+    }
+}
