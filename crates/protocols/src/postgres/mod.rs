@@ -1,7 +1,13 @@
 //! The PostgreSQL gate: one folder, nothing of PostgreSQL's wire outside it.
 
+pub mod action;
 pub mod cancel;
 pub mod codec;
 pub mod mask;
+pub mod plan;
+pub mod reply;
+pub mod serve;
+pub mod session;
 pub mod startup;
 pub mod upstream;
+pub mod wording;

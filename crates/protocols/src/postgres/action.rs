@@ -1,0 +1,287 @@
+//! Makes of a client's message what the desk needs: the effect that is digested, the draft that people see, the
+//! plan by which rows are masked. Pure.
+
+use super::codec::frontend::Bind;
+use super::codec::{CodecError, Format};
+use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
+use super::plan::{Labels, MaskPlan};
+use super::session::{Portal, Session};
+use crate::sql::known::Known;
+use crate::sql::{Analysis, Output};
+use countersign_core::action::{Bound, Impact, Known as HowKnown, Obligations, Rows, Target};
+use countersign_core::digest::Base64;
+use countersign_core::effect::{Effect, Param};
+use countersign_core::id::SessionId;
+use countersign_core::kind::Kind;
+use countersign_core::label::Label;
+use countersign_core::principal::Principal;
+use countersign_core::view::{Segment, ViewColumn, visible, visible_line};
+use countersign_desk::Draft;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The version of the code that turns a client's bytes into the server's: it forwards them as they are.
+const REWRITER: u32 = 1;
+/// The longest bind value that a card shows; what is longer is shown by its length and digest.
+const PARAM_SHOWN_BYTES_MAX: usize = 2_000;
+
+/// Where an action would run, and who asks.
+pub struct Site<'a> {
+    /// The session.
+    pub session: &'a SessionId,
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The target and database.
+    pub target: &'a Target,
+    /// The role at the server.
+    pub role: &'a str,
+    /// The client's address.
+    pub address: &'a str,
+}
+
+/// A client's action, with the values it is to run with.
+#[derive(Clone)]
+pub struct ClientAction {
+    /// The exact text.
+    pub text: Arc<str>,
+    /// The bind values.
+    pub params: Vec<Param>,
+    /// The result formats that were asked for.
+    pub result_formats: Vec<i16>,
+}
+
+impl ClientAction {
+    /// The action of a simple query.
+    pub fn simple(text: &str) -> Self {
+        Self { text: text.into(), params: Vec::new(), result_formats: Vec::new() }
+    }
+
+    /// The action of a portal.
+    pub fn of_portal(portal: &Portal) -> Self {
+        Self {
+            text: Arc::clone(&portal.statement.sql),
+            params: portal.params.clone(),
+            result_formats: portal.result_formats.clone(),
+        }
+    }
+
+    /// What it reaches, with the values it has: `LIMIT NULL` is no limit.
+    pub fn impact(&self, analysis: &Analysis) -> Impact {
+        let is_null = |number: u16| {
+            let at = usize::from(number).checked_sub(1);
+            at.and_then(|at| self.params.get(at)).is_none_or(|param| param.value.is_none())
+        };
+        let mut impact = analysis.joined.clone();
+        for statement in &analysis.statements {
+            impact.pairs.extend(statement.impact_for(is_null).pairs);
+        }
+        impact
+    }
+
+    /// What is digested for the record of the fast lane: the text and the values, with their lengths.
+    pub fn digest_parts(&self) -> Vec<Vec<u8>> {
+        let mut parts = vec![self.text.len().to_be_bytes().to_vec(), self.text.as_bytes().to_vec()];
+        for param in &self.params {
+            match &param.value {
+                Some(Base64(bytes)) => {
+                    parts.push(bytes.len().to_be_bytes().to_vec());
+                    parts.push(bytes.clone());
+                }
+                None => parts.push(u64::MAX.to_be_bytes().to_vec()),
+            }
+        }
+        parts
+    }
+}
+
+/// The bind values of a Bind message, with the types that Parse named.
+pub fn params(bind: &Bind<'_>, types: &[u32]) -> Vec<Param> {
+    let param = |(at, value): (usize, &Option<&[u8]>)| Param {
+        type_oid: types.get(at).copied().unwrap_or(0),
+        format: match bind.param_format(at) {
+            Format::Text => 0,
+            Format::Binary => 1,
+        },
+        value: value.map(|bytes| Base64(bytes.to_vec())),
+    };
+    bind.params.iter().enumerate().map(param).collect()
+}
+
+/// Everything that decides what an action does.
+pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysis: &Analysis) -> Effect {
+    let state = &session.state;
+    let settings = BTreeMap::from([
+        ("search_path".to_owned(), state.search_path.join(", ")),
+        ("session_user".to_owned(), state.user.clone()),
+        ("role".to_owned(), state.role.clone()),
+        ("countersign.reveal".to_owned(), state.reveal.to_string()),
+    ]);
+    Effect {
+        gate: "postgres".to_owned(),
+        agent: site.principal.agent.clone(),
+        acts_for: site.principal.acts_for.clone(),
+        target: site.target.name.clone(),
+        database: site.target.database.clone(),
+        role: site.role.to_owned(),
+        settings,
+        statement: Base64(action.text.as_bytes().to_vec()),
+        params: action.params.clone(),
+        result_formats: action.result_formats.clone(),
+        definitions: analysis.definitions.clone(),
+        rewriter: REWRITER,
+    }
+}
+
+/// What people are shown and asked.
+pub fn draft(
+    site: &Site<'_>,
+    session: &Session,
+    action: &ClientAction,
+    analysis: &Analysis,
+    obligations: &Obligations,
+    rows: Option<Rows>,
+) -> Draft {
+    Draft {
+        session: site.session.clone(),
+        target: site.target.clone(),
+        effect: effect(site, session, action, analysis),
+        impact: action.impact(analysis),
+        rows,
+        bound: bound(analysis, rows),
+        statement: analysis.segments.clone(),
+        params: param_segments(&action.params),
+        columns: columns(analysis, obligations),
+        reason: session.reason.clone(),
+        address: site.address.to_owned(),
+    }
+}
+
+/// The bound that follows from what was counted: exact up to a hundred rows, then one per cent more, so that a
+/// table that grows a little while people decide does not ask them twice.
+pub fn bound(analysis: &Analysis, rows: Option<Rows>) -> Bound {
+    let counts_rows = |kind: &Kind| matches!(kind, Kind::Write | Kind::Delete | Kind::Export | Kind::Reveal);
+    if !analysis.joined.kinds().iter().any(counts_rows) {
+        return Bound::default();
+    }
+    let rows_max = rows.map(|rows| match rows.known {
+        HowKnown::Counted if rows.count <= 100 => rows.count,
+        HowKnown::Counted => rows.count + rows.count.div_ceil(100),
+        // An estimate is no count: twice as much, and never less than a hundred.
+        HowKnown::Estimated => rows.count.saturating_mul(2).max(100),
+    });
+    Bound { rows_max }
+}
+
+fn columns(analysis: &Analysis, obligations: &Obligations) -> Vec<ViewColumn> {
+    let reveals = analysis.joined.kinds().contains(&Kind::Reveal);
+    let column = |(name, labels): &(String, BTreeSet<Label>)| ViewColumn {
+        name: visible_line(name),
+        mask: if reveals { None } else { obligations.mask_of(labels) },
+    };
+    let of = |statement: &crate::sql::Statement| match &statement.output {
+        Output::Copy { columns, .. } => columns.iter().map(column).collect(),
+        Output::NoRows | Output::PlainProjection | Output::Unlabelled | Output::Derived => Vec::new(),
+    };
+    analysis.statements.iter().flat_map(of).collect()
+}
+
+fn param_segments(params: &[Param]) -> Vec<Segment> {
+    let segment = |(at, param): (usize, &Param)| {
+        let mut pieces = vec![Segment::Text(format!("${} = ", at + 1))];
+        pieces.extend(param_value(param));
+        pieces
+    };
+    params.iter().enumerate().flat_map(segment).collect()
+}
+
+fn param_value(param: &Param) -> Vec<Segment> {
+    let Some(Base64(bytes)) = &param.value else { return vec![Segment::Text("NULL".to_owned())] };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if param.format == 0 && bytes.len() <= PARAM_SHOWN_BYTES_MAX => {
+            visible(text, Segment::String)
+        }
+        _ => {
+            let digest = countersign_core::digest::Digest::<()>::of_bytes(bytes);
+            vec![Segment::Text(format!("{} bytes, sha256 {digest}", bytes.len()))]
+        }
+    }
+}
+
+/// How the rows of an action are masked.
+///
+/// # Errors
+/// A column must be masked and the COPY's options do not allow it.
+pub fn mask_plan(
+    analysis: &Analysis,
+    known: &Arc<Known>,
+    obligations: &Arc<Obligations>,
+    token_key: &TokenKey,
+    approved: bool,
+) -> Result<MaskPlan, MaskError> {
+    let kinds = analysis.joined.kinds();
+    if approved && kinds.contains(&Kind::Reveal) {
+        return Ok(MaskPlan::Clear);
+    }
+    let labels = Labels {
+        known: Arc::clone(known),
+        obligations: Arc::clone(obligations),
+        token_key: token_key.clone(),
+    };
+    let mut plan = None;
+    for statement in &analysis.statements {
+        let next = match &statement.output {
+            Output::Copy { columns, options } => {
+                let sets: Vec<BTreeSet<Label>> = columns.iter().map(|(_, labels)| labels.clone()).collect();
+                MaskPlan::copy(&sets, copy_options(options, columns)?, &labels)?
+            }
+            Output::Unlabelled | Output::NoRows if !approved => continue,
+            Output::Unlabelled | Output::NoRows | Output::PlainProjection | Output::Derived => {
+                MaskPlan::Projection { labels: labels.clone(), masker: None, unknown_approved: approved }
+            }
+        };
+        // Two results of different kinds in one message cannot both be masked by one plan.
+        if plan.is_some()
+            && (matches!(next, MaskPlan::Copy { .. }) || matches!(plan, Some(MaskPlan::Copy { .. })))
+        {
+            return Err(MaskError::CopyOptions {
+                found: "a COPY beside other results",
+                hint: "send it on its own",
+            });
+        }
+        plan = Some(next);
+    }
+    Ok(plan.unwrap_or_else(|| MaskPlan::Unlabelled(Arc::clone(known))))
+}
+
+fn copy_options(
+    options: &crate::sql::analyse::CopyOptions,
+    columns: &[(String, BTreeSet<Label>)],
+) -> Result<CopyOptions, MaskError> {
+    use crate::sql::analyse::CopyFormat as Format;
+    let format = match options.format {
+        Format::Text => CopyFormat::Text,
+        Format::Csv => CopyFormat::Csv,
+        Format::Binary => CopyFormat::Binary,
+    };
+    let one = |given: &Option<String>, default: u8| match given.as_deref().map(str::as_bytes) {
+        None => Ok(default),
+        Some([byte]) => Ok(*byte),
+        Some(_) => Err(MaskError::CopyOptions {
+            found: "a delimiter, quote or escape of more than one byte",
+            hint: "use a single-byte character",
+        }),
+    };
+    let mut wire = CopyOptions::new(format);
+    wire.delimiter = one(&options.delimiter, wire.delimiter)?;
+    wire.quote = one(&options.quote, wire.quote)?;
+    wire.escape = one(&options.escape, wire.quote)?;
+    wire.null = options.null.clone().map_or(wire.null, String::into_bytes);
+    wire.header = options.header.then(|| columns.iter().map(|(name, _)| name.clone()).collect());
+    wire.encoding.clone_from(&options.encoding);
+    Ok(wire)
+}
+
+/// Why a message cannot be understood, in words for the client.
+pub fn not_understood(error: &CodecError) -> String {
+    format!("expected a message of PostgreSQL's protocol 3, found something else: {error}")
+}

@@ -1,0 +1,504 @@
+//! What the server answers, matched against what it was asked, on its way to the client. Pure: bytes in, bytes
+//! out. Rows pass only as `Cleared`; an answer that does not fit what was asked stops everything.
+
+use super::codec::backend::{self, Backend, Fields, RowDescription, TAGS};
+use super::codec::write::{self, Report, Severity};
+use super::codec::{CodecError, HEADER_BYTES, Limits, TransactionStatus, frame_length};
+use super::mask::MaskError;
+use super::plan::{Chunk, MaskPlan};
+use super::session::{Portal, Prepared};
+use bytes::BytesMut;
+use countersign_core::token::Raw;
+use countersign_desk::{Execution, LaneOutcome};
+use std::collections::VecDeque;
+
+/// The longest single message from the server that is buffered: one row, one piece of a COPY.
+pub const REPLY_BYTES_MAX: usize = 256 << 20;
+
+/// One thing that the server was asked, and will answer in order.
+pub enum Expect {
+    /// Parse, Bind or Close: one message with this tag.
+    Done {
+        /// The tag of the answer.
+        tag: u8,
+        /// What the session knows once it is answered.
+        then: Then,
+    },
+    /// Describe: `t` for statements, then `T` or `n`.
+    Describe {
+        /// Whether the client asked; otherwise it only builds the mask of the rows that follow.
+        show: bool,
+    },
+    /// A simple query or an Execute.
+    Rows(Box<Rows>),
+    /// Sync: ReadyForQuery.
+    Ready {
+        /// Whether the client asked.
+        show: bool,
+    },
+}
+
+/// What the session knows once the server has answered: never before, so that a name always means at the gate what
+/// it means at the server.
+pub enum Then {
+    /// A statement is prepared.
+    Prepared(String, Prepared),
+    /// A portal is bound.
+    Bound(String, Portal),
+    /// A statement is closed.
+    StatementClosed(String),
+    /// A portal is closed.
+    PortalClosed(String),
+}
+
+/// A query that is answered with rows, a COPY or a tag.
+pub struct Rows {
+    /// What runs.
+    pub execution: Execution,
+    /// How its rows are masked.
+    pub plan: MaskPlan,
+    /// A simple query: ends with ReadyForQuery.
+    pub simple: bool,
+    /// Error and notice texts may quote labelled data.
+    pub scrub: bool,
+    /// The tag is kept back until the effect is permanent; ReadyForQuery is left to whoever asked.
+    pub keep_back: bool,
+    /// Rows handed out so far.
+    pub out_rows: u64,
+    /// Rows that the tags speak of.
+    pub tag_rows: u64,
+    /// It failed.
+    pub failed: bool,
+    /// It ran over its bound: nothing more is handed out.
+    pub over: bool,
+}
+
+/// A query that has been answered.
+pub struct Finished {
+    /// What ran.
+    pub execution: Execution,
+    /// What became of it.
+    pub outcome: LaneOutcome,
+    /// It ran over its bound.
+    pub over: bool,
+    /// Rows handed out or changed, whichever is more.
+    pub rows: u64,
+}
+
+/// Why the connection must end: the server's answer does not fit.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplyError {
+    /// Not a message.
+    #[error("the server sent something that is no message: {0}")]
+    Codec(#[from] CodecError),
+    /// Rows that cannot be masked.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
+    /// A labelled column where none was expected.
+    #[error(
+        "the server sends column {column} of relation {table_oid}, which is labelled or not known, where the analysis expects neither"
+    )]
+    UnexpectedLabel {
+        /// The relation.
+        table_oid: u32,
+        /// The attribute number.
+        column: i16,
+    },
+    /// A message that nobody asked for.
+    #[error("the server sent `{0}`, which nothing that was asked is answered with")]
+    Unasked(char),
+}
+
+/// The answers that are still due.
+pub struct Replies {
+    queue: VecDeque<Expect>,
+    /// The server's transaction status.
+    pub status: TransactionStatus,
+    /// Kept back: the tag of a query whose effect is not permanent yet.
+    pub kept: BytesMut,
+    /// Queries that were answered since this was last emptied.
+    pub finished: Vec<Finished>,
+    /// What the session knows since this was last emptied.
+    pub done: Vec<Then>,
+    /// Settings that the server reported.
+    pub settings_changed: bool,
+    /// The server said goodbye (severity FATAL).
+    pub fatal: bool,
+    /// A query has just run over its bound: the server must be told to stop.
+    pub must_cancel: bool,
+    /// The last tag that ended a transaction: whether it was COMMIT.
+    pub committed: Option<bool>,
+    // Extended protocol: the server ignores everything up to Sync.
+    skipping: bool,
+}
+
+impl Default for Replies {
+    fn default() -> Self {
+        Self {
+            queue: VecDeque::new(),
+            status: TransactionStatus::Idle,
+            kept: BytesMut::new(),
+            finished: Vec::new(),
+            done: Vec::new(),
+            settings_changed: false,
+            fatal: false,
+            must_cancel: false,
+            committed: None,
+            skipping: false,
+        }
+    }
+}
+
+impl Rows {
+    /// A query about to be asked.
+    pub const fn new(execution: Execution, plan: MaskPlan, simple: bool, scrub: bool) -> Self {
+        Self {
+            execution,
+            plan,
+            simple,
+            scrub,
+            keep_back: false,
+            out_rows: 0,
+            tag_rows: 0,
+            failed: false,
+            over: false,
+        }
+    }
+
+    fn count_out(&mut self, rows: u64) -> bool {
+        self.out_rows = self.out_rows.saturating_add(rows);
+        let max = self.execution.rows_max();
+        if max.is_some_and(|max| self.out_rows > max) {
+            self.over = true;
+        }
+        !self.over
+    }
+
+    fn count_tag(&mut self, rows: u64) {
+        self.tag_rows = self.tag_rows.saturating_add(rows);
+        self.over |= self.execution.rows_max().is_some_and(|max| self.tag_rows > max);
+    }
+
+    fn finish(self) -> Finished {
+        let rows = self.out_rows.max(self.tag_rows);
+        let outcome = if self.failed { LaneOutcome::Error } else { LaneOutcome::Rows(rows) };
+        Finished { execution: self.execution, outcome, over: self.over, rows }
+    }
+}
+
+impl Replies {
+    /// Notes that the server was asked.
+    pub fn expect(&mut self, expect: Expect) {
+        self.queue.push_back(expect);
+    }
+
+    /// Whether everything has been answered.
+    pub fn is_settled(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Takes what the server sent, as far as it is whole, and writes what the client gets.
+    ///
+    /// # Errors
+    /// The answer does not fit; nothing more may be passed on.
+    pub fn take(&mut self, input: &mut BytesMut, out: &mut BytesMut) -> Result<(), ReplyError> {
+        let limits = Limits { message_bytes_max: REPLY_BYTES_MAX };
+        while let Some((tag, length)) = frame_length(input, TAGS, limits)? {
+            if input.len() < length {
+                input.reserve(length - input.len());
+                return Ok(());
+            }
+            if tag == b'D' || tag == b'd' {
+                let run = run_length(input, tag, limits)?;
+                let rows = input.split_to(run);
+                self.rows(tag, rows, out)?;
+            } else {
+                let frame = input.split_to(length);
+                self.message(tag, &frame, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, tag: u8, chunk: BytesMut, out: &mut BytesMut) -> Result<(), ReplyError> {
+        let Some(Expect::Rows(rows)) = self.queue.front_mut() else {
+            return Err(ReplyError::Unasked(tag.into()));
+        };
+        if rows.over {
+            return Ok(());
+        }
+        let count = count_frames(&chunk)?;
+        let room = rows.execution.rows_max().map_or(u64::MAX, |max| max.saturating_sub(rows.out_rows));
+        let fits = count <= room;
+        // The rows that fit still go out: what was approved may be seen, the first row too many may not.
+        let chunk = if fits { chunk } else { first_frames(chunk, room)? };
+        if !rows.count_out(count) {
+            self.must_cancel = true;
+        }
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let masked = Raw::new(Chunk { tag, frames: chunk }).through(&mut rows.plan)?;
+        let cleared = rows.execution.clear(masked);
+        out.extend_from_slice(&cleared.into_inner().frames);
+        Ok(())
+    }
+
+    fn message(&mut self, tag: u8, frame: &[u8], out: &mut BytesMut) -> Result<(), ReplyError> {
+        let body = frame.get(HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            b'S' => {
+                self.settings_changed = true;
+                out.extend_from_slice(frame);
+                return Ok(());
+            }
+            b'A' => {
+                out.extend_from_slice(frame);
+                return Ok(());
+            }
+            b'N' => {
+                if let (true, Backend::NoticeResponse(fields)) =
+                    (self.scrubs(), backend::parse_body(tag, body)?)
+                {
+                    scrubbed(out, &fields, write::notice_response);
+                } else {
+                    out.extend_from_slice(frame);
+                }
+                return Ok(());
+            }
+            b'E' => return self.error(frame, body, out),
+            _ => {}
+        }
+        match self.queue.front_mut() {
+            Some(Expect::Done { tag: expected, .. }) if *expected == tag => {
+                out.extend_from_slice(frame);
+                if let Some(Expect::Done { then, .. }) = self.queue.pop_front() {
+                    self.done.push(then);
+                }
+                Ok(())
+            }
+            Some(Expect::Describe { .. }) => self.described(tag, frame, body, out),
+            Some(Expect::Rows(_)) => self.answered(tag, frame, body, out),
+            Some(Expect::Ready { show }) if tag == b'Z' => {
+                if *show {
+                    out.extend_from_slice(frame);
+                }
+                self.ready(body)?;
+                self.queue.pop_front();
+                Ok(())
+            }
+            Some(Expect::Done { .. } | Expect::Ready { .. }) | None => Err(ReplyError::Unasked(tag.into())),
+        }
+    }
+
+    fn described(
+        &mut self,
+        tag: u8,
+        frame: &[u8],
+        body: &[u8],
+        out: &mut BytesMut,
+    ) -> Result<(), ReplyError> {
+        let show = matches!(self.queue.front(), Some(Expect::Describe { show: true }));
+        match tag {
+            b't' => {
+                if show {
+                    out.extend_from_slice(frame);
+                }
+                Ok(())
+            }
+            b'T' | b'n' => {
+                self.queue.pop_front();
+                if show {
+                    out.extend_from_slice(frame);
+                } else if let (Backend::RowDescription(columns), Some(Expect::Rows(rows))) =
+                    (backend::parse_body(tag, body)?, self.queue.front_mut())
+                {
+                    rows.plan.describe(&columns)?;
+                }
+                Ok(())
+            }
+            _ => Err(ReplyError::Unasked(tag.into())),
+        }
+    }
+
+    fn answered(&mut self, tag: u8, frame: &[u8], body: &[u8], out: &mut BytesMut) -> Result<(), ReplyError> {
+        let Some(Expect::Rows(rows)) = self.queue.front_mut() else {
+            return Err(ReplyError::Unasked(tag.into()));
+        };
+        match tag {
+            b'T' => {
+                let columns: RowDescription<'_> = match backend::parse_body(tag, body)? {
+                    Backend::RowDescription(columns) => columns,
+                    _ => return Err(ReplyError::Unasked('T')),
+                };
+                rows.plan.describe(&columns)?;
+                out.extend_from_slice(frame);
+                Ok(())
+            }
+            b'H' => {
+                rows.plan.begin_copy()?;
+                out.extend_from_slice(frame);
+                Ok(())
+            }
+            b'c' => {
+                rows.plan.end_copy()?;
+                if !rows.over {
+                    out.extend_from_slice(frame);
+                }
+                Ok(())
+            }
+            b'C' | b'I' | b's' => {
+                if let Backend::CommandComplete(complete) = backend::parse_body(tag, body)? {
+                    rows.count_tag(complete.rows().unwrap_or(0));
+                    match complete.tag {
+                        "COMMIT" => self.committed = Some(true),
+                        "ROLLBACK" => self.committed = Some(false),
+                        _ => {}
+                    }
+                }
+                let kept = rows.keep_back;
+                let over = rows.over;
+                let simple = rows.simple;
+                if !over {
+                    if kept { self.kept.extend_from_slice(frame) } else { out.extend_from_slice(frame) }
+                }
+                if !simple {
+                    self.pop_rows();
+                }
+                Ok(())
+            }
+            b'Z' if rows.simple => {
+                if !rows.keep_back {
+                    out.extend_from_slice(frame);
+                }
+                self.ready(body)?;
+                self.pop_rows();
+                Ok(())
+            }
+            // COPY from the client and replication were refused before they could begin: fail closed.
+            _ => Err(ReplyError::Unasked(tag.into())),
+        }
+    }
+
+    fn error(&mut self, frame: &[u8], body: &[u8], out: &mut BytesMut) -> Result<(), ReplyError> {
+        let Backend::ErrorResponse(fields) = backend::parse_body(b'E', body)? else {
+            return Err(ReplyError::Unasked('E'));
+        };
+        self.fatal |= matches!(fields.severity().as_ref(), "FATAL" | "PANIC");
+        let quiet = match self.queue.front() {
+            Some(Expect::Rows(rows)) => rows.over,
+            Some(Expect::Done { .. } | Expect::Describe { .. } | Expect::Ready { .. }) | None => false,
+        };
+        if !quiet {
+            if self.scrubs() {
+                scrubbed(out, &fields, write::error_response);
+            } else {
+                out.extend_from_slice(frame);
+            }
+        }
+        if let Some(Expect::Rows(rows)) = self.queue.front_mut() {
+            rows.failed = true;
+            if rows.simple {
+                // The rest of the message is not run; ReadyForQuery follows.
+                return Ok(());
+            }
+        }
+        // Extended protocol: whatever was asked up to the next Sync is not answered.
+        while let Some(expect) = self.queue.front() {
+            match expect {
+                Expect::Ready { .. } => break,
+                Expect::Rows(_) => self.fail_rows(),
+                Expect::Done { .. } | Expect::Describe { .. } => {
+                    self.queue.pop_front();
+                }
+            }
+        }
+        self.skipping = self.queue.is_empty();
+        Ok(())
+    }
+
+    /// Whether the server ignores everything until the next Sync.
+    pub const fn is_skipping(&self) -> bool {
+        self.skipping
+    }
+
+    fn scrubs(&self) -> bool {
+        let near = |expect: &Expect| matches!(expect, Expect::Rows(rows) if rows.scrub);
+        self.queue.iter().any(near)
+    }
+
+    fn ready(&mut self, body: &[u8]) -> Result<(), ReplyError> {
+        if let Backend::ReadyForQuery(status) = backend::parse_body(b'Z', body)? {
+            self.status = status;
+        }
+        self.skipping = false;
+        Ok(())
+    }
+
+    fn pop_rows(&mut self) {
+        if let Some(Expect::Rows(rows)) = self.queue.pop_front() {
+            self.finished.push(rows.finish());
+        }
+    }
+
+    fn fail_rows(&mut self) {
+        if let Some(Expect::Rows(mut rows)) = self.queue.pop_front() {
+            rows.failed = true;
+            self.finished.push(rows.finish());
+        }
+    }
+}
+
+// The SQLSTATE stays: drivers decide by it. Texts quote values.
+fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut BytesMut, &Report<'_>)) {
+    let severity = match fields.severity().as_ref() {
+        "FATAL" | "PANIC" => Severity::Fatal,
+        "ERROR" => Severity::Error,
+        _ => Severity::Notice,
+    };
+    let code = fields.sqlstate();
+    write(
+        out,
+        &Report {
+            severity,
+            code: &code,
+            message: "the server's text is withheld because labelled data is near",
+            detail: None,
+            hint: Some(
+                "The SQLSTATE is the server's own. Seeing labelled data in clear needs its own approval: SET countersign.reveal = on.",
+            ),
+        },
+    );
+}
+
+fn run_length(bytes: &[u8], tag: u8, limits: Limits) -> Result<usize, CodecError> {
+    let mut run = 0;
+    while let Some(rest) = bytes.get(run..) {
+        match frame_length(rest, TAGS, limits)? {
+            Some((next, length)) if next == tag && rest.len() >= length => run += length,
+            _ => break,
+        }
+    }
+    Ok(run)
+}
+
+fn count_frames(bytes: &[u8]) -> Result<u64, CodecError> {
+    let (mut at, mut count) = (0, 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? else { break };
+        at += length;
+        count += 1;
+    }
+    Ok(count)
+}
+
+fn first_frames(mut bytes: BytesMut, frames: u64) -> Result<BytesMut, CodecError> {
+    let mut at = 0;
+    for _ in 0..frames {
+        let Some(rest) = bytes.get(at..) else { break };
+        let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? else { break };
+        at += length;
+    }
+    bytes.truncate(at);
+    Ok(bytes)
+}

@@ -1,0 +1,113 @@
+//! Finds the connection that a cancel request means: withdraws what it waits for, or passes the signal on.
+
+use super::super::cancel::{CancelKey, CancelKeys, MintError, RANDOM_BYTES, SecretLength, SessionHandle};
+use super::super::upstream::{self, BackendKey};
+use super::accept::Shared;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::Notify;
+
+/// What a cancel request does to one connection.
+#[derive(Default)]
+pub(super) struct CancelSignal {
+    asked: AtomicBool,
+    holding: AtomicBool,
+    wake: Notify,
+    key: Mutex<Option<BackendKey>>,
+}
+
+impl CancelSignal {
+    /// The connection waits for people from now on: a cancel request withdraws.
+    pub(super) fn begin_hold(&self) {
+        self.asked.store(false, Ordering::Release);
+        self.holding.store(true, Ordering::Release);
+    }
+
+    /// It waits no more.
+    pub(super) fn end_hold(&self) {
+        self.holding.store(false, Ordering::Release);
+    }
+
+    /// Completes once somebody asks to cancel.
+    pub(super) async fn asked(&self) {
+        loop {
+            let woken = self.wake.notified();
+            if self.asked.swap(false, Ordering::AcqRel) {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    /// Asks the server to stop what this connection runs.
+    pub(super) async fn cancel_running(&self, shared: &Shared) {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = &shared.settings;
+        if let Some(key) = key {
+            if let Err(error) = upstream::cancel(&settings.address, &settings.tls, &key).await {
+                tracing::warn!(%error, "what runs at the server could not be cancelled");
+            }
+        }
+    }
+
+    /// How the server cancels what this connection runs.
+    pub(super) fn set_key(&self, key: Option<BackendKey>) {
+        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+}
+
+/// All connections that may be cancelled.
+#[derive(Default)]
+pub(super) struct Cancels {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    keys: CancelKeys,
+    signals: HashMap<SessionHandle, Arc<CancelSignal>>,
+    next: u64,
+}
+
+/// One connection's place among them; gives it up when dropped.
+pub(super) struct CancelPlace {
+    cancels: Arc<Cancels>,
+    handle: SessionHandle,
+    /// The key that the client is told.
+    pub(super) key: CancelKey,
+    /// What a request does.
+    pub(super) signal: Arc<CancelSignal>,
+}
+
+impl Cancels {
+    pub(super) fn place(self: &Arc<Self>, random: &[u8; RANDOM_BYTES]) -> Result<CancelPlace, MintError> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.next += 1;
+        let handle = SessionHandle(inner.next);
+        let key = inner.keys.mint(random, SecretLength::Short, handle)?;
+        let signal = Arc::new(CancelSignal::default());
+        inner.signals.insert(handle, Arc::clone(&signal));
+        Ok(CancelPlace { cancels: Arc::clone(self), handle, key, signal })
+    }
+
+    /// What is to be cancelled at the server, if anything. A connection that waits for people is woken instead.
+    pub(super) fn cancel(&self, pid: i32, secret: &[u8]) -> Option<BackendKey> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let signal = inner.keys.find(pid, secret).and_then(|handle| inner.signals.get(&handle))?;
+        if signal.holding.load(Ordering::Acquire) {
+            signal.asked.store(true, Ordering::Release);
+            signal.wake.notify_one();
+            return None;
+        }
+        signal.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for CancelPlace {
+    fn drop(&mut self) {
+        let mut inner = self.cancels.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.keys.forget(&self.key);
+        inner.signals.remove(&self.handle);
+    }
+}

@@ -1,0 +1,306 @@
+//! One connection: takes messages, waits for either side, and ends in good order.
+
+use super::super::action::Site;
+use super::super::codec::frontend::{self, Frontend};
+use super::super::codec::{CodecError, Limits, RawMessage, TransactionStatus};
+use super::super::reply::{Replies, ReplyError};
+use super::super::session::Session;
+use super::super::upstream::UpstreamStream;
+use super::super::wording;
+use super::accept::Shared;
+use super::cancels::{CancelPlace, CancelSignal};
+use super::client::ClientStream;
+use super::extended::Pipeline;
+use super::facts::{Facts, Snapshot};
+use super::handshake::Opened;
+use crate::sql::session::SessionState;
+use crate::sql::shape::{AnalysisCache, StateId};
+use bytes::BytesMut;
+use countersign_core::action::Target;
+use countersign_core::id::{ID_BYTES, SessionId};
+use countersign_core::label::Label;
+use countersign_core::lifecycle::End;
+use countersign_core::refusal::Refusal;
+use countersign_desk::{Lane, LaneOutcome, Report};
+use countersign_identity::Authenticated;
+use countersign_identity::tokens::AgentIdentity;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Bytes that a client may send ahead while something runs or waits.
+pub(super) const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// The client said goodbye or is gone.
+    #[error("the client is gone")]
+    Client,
+    /// The server is gone.
+    #[error("the server is gone")]
+    Server,
+    /// The gate stops.
+    #[error("the gate stops")]
+    Stopping,
+    /// A socket failed.
+    #[error("a socket failed: {0}")]
+    Io(#[from] std::io::Error),
+    /// The client does not speak the protocol.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The server's answer does not fit.
+    #[error(transparent)]
+    Reply(#[from] ReplyError),
+    /// The identity does not count any more.
+    #[error("the agent's token has expired or was revoked")]
+    Identity,
+    /// A setting at the server that would make us read statements otherwise than it does.
+    #[error("the server's session is in a state in which statements cannot be understood: {0}")]
+    State(&'static str),
+    /// Something could not be recorded.
+    #[error("{}", .0.message())]
+    Refused(Refusal),
+}
+
+/// One connection with both of its ends.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: ClientStream,
+    pub(super) inbuf: BytesMut,
+    pub(super) out: BytesMut,
+    pub(super) upstream: UpstreamStream,
+    pub(super) upin: BytesMut,
+    pub(super) upout: BytesMut,
+    pub(super) replies: Replies,
+    pub(super) session: Session,
+    pub(super) pipeline: Pipeline,
+    pub(super) identity: Authenticated<AgentIdentity>,
+    pub(super) id: SessionId,
+    pub(super) target: Target,
+    pub(super) role: String,
+    pub(super) address: String,
+    pub(super) lane: Lane,
+    pub(super) facts: Facts,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) cache: Arc<Mutex<AnalysisCache>>,
+    pub(super) state_id: Option<(SessionState, u64, StateId)>,
+    pub(super) labels_seen: BTreeSet<Label>,
+    pub(super) signal: Arc<CancelSignal>,
+    /// COMMIT of an approved action is on its way: from here on its end is unknown unless the server says.
+    pub(super) commit_sent: bool,
+    cancel: CancelPlace,
+}
+
+/// Completes once the gate stops.
+pub(super) async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
+    // An error means that whoever would say so is gone: that is a stop too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Serves one connection until it ends.
+pub(super) async fn run(opened: Opened, shared: Arc<Shared>, worker: u32, cache: Arc<Mutex<AnalysisCache>>) {
+    let mut random = [0u8; ID_BYTES];
+    if aws_lc_rs::rand::fill(&mut random).is_err() {
+        return;
+    }
+    let id = SessionId::from_bytes(random);
+    let agent = opened.identity.get().principal.agent.clone();
+    tracing::info!(session = %id, %agent, target = %shared.settings.name, peer = %opened.peer, "session begins");
+    let Some(mut connection) = Connection::new(opened, shared, worker, cache, id.clone()) else { return };
+    let ended = connection.serve().await;
+    connection.close(&ended).await;
+    match ended {
+        Err(reason @ (Ended::Client | Ended::Stopping)) => {
+            tracing::info!(session = %id, %reason, "session ends");
+        }
+        Err(reason) => tracing::warn!(session = %id, %reason, "session ends"),
+        Ok(()) => tracing::info!(session = %id, "session ends"),
+    }
+}
+
+impl Connection {
+    fn new(
+        opened: Opened,
+        shared: Arc<Shared>,
+        worker: u32,
+        cache: Arc<Mutex<AnalysisCache>>,
+        id: SessionId,
+    ) -> Option<Self> {
+        let facts = shared.facts.get(&opened.database)?.clone();
+        let target = Target {
+            name: shared.settings.name.clone(),
+            env: shared.settings.env.clone(),
+            database: opened.database,
+        };
+        let lane = match shared.desk.lane(&opened.identity, &id, &target.name, worker) {
+            Ok(lane) => lane,
+            Err(refusal) => {
+                tracing::error!(refusal = refusal.code(), "a session could not begin");
+                return None;
+            }
+        };
+        let mut session = Session::new(SessionState::new(&opened.role));
+        for (name, value) in &opened.own_settings {
+            session.set_own(name, value);
+        }
+        Some(Self {
+            snapshot: facts.current(),
+            shared,
+            client: opened.client,
+            inbuf: opened.inbuf,
+            out: BytesMut::with_capacity(16 << 10),
+            upstream: opened.upstream.stream,
+            upin: opened.upstream.leftover,
+            upout: BytesMut::with_capacity(16 << 10),
+            replies: Replies::default(),
+            session,
+            pipeline: Pipeline::default(),
+            identity: opened.identity,
+            id,
+            target,
+            role: opened.role,
+            address: opened.peer.ip().to_string(),
+            lane,
+            facts,
+            cache,
+            state_id: None,
+            labels_seen: BTreeSet::new(),
+            signal: Arc::clone(&opened.cancel.signal),
+            commit_sent: false,
+            cancel: opened.cancel,
+        })
+    }
+
+    async fn serve(&mut self) -> Result<(), Ended> {
+        let mut stop = self.shared.stop.clone();
+        loop {
+            while let Some(message) = frontend::next_message(&mut self.inbuf, Limits::FRONTEND)? {
+                self.message(message).await?;
+            }
+            self.flush_client().await?;
+            tokio::select! {
+                biased;
+                read = self.client.read_buf(&mut self.inbuf) => if read? == 0 { return Err(Ended::Client) },
+                read = self.upstream.read_buf(&mut self.upin) => {
+                    if read? == 0 {
+                        return Err(Ended::Server);
+                    }
+                    self.replies.take(&mut self.upin, &mut self.out)?;
+                    if self.replies.fatal {
+                        self.flush_client().await?;
+                        return Err(Ended::Server);
+                    }
+                }
+                () = stopped(&mut stop) => return Err(Ended::Stopping),
+            }
+        }
+    }
+
+    async fn message(&mut self, message: RawMessage) -> Result<(), Ended> {
+        if self.pipeline.is_skipping() && !matches!(message.tag, b'S' | b'X') {
+            return Ok(());
+        }
+        self.check_identity()?;
+        match frontend::parse(&message)? {
+            Frontend::Query(text) => {
+                let text: Arc<str> = text.into();
+                self.simple(&text, &message.bytes).await
+            }
+            Frontend::Parse(_)
+            | Frontend::Bind(_)
+            | Frontend::Execute(_)
+            | Frontend::Describe(_)
+            | Frontend::Close(_)
+            | Frontend::Flush
+            | Frontend::Sync => self.extended(message).await,
+            Frontend::Terminate => Err(Ended::Client),
+            // What is left of a COPY that was refused: PostgreSQL ignores it too ("COPY Operations").
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
+            Frontend::FunctionCall { .. } => {
+                let refusal = Refusal::Unsupported {
+                    what: "a fast-path function call".to_owned(),
+                    instead: "Call the function in a SELECT, so that it can be seen and judged.".to_owned(),
+                };
+                self.refuse_simple(refusal).await
+            }
+            Frontend::Password(_) => Err(Ended::Client),
+        }
+    }
+
+    // A revoked or expired token ends what it allowed.
+    fn check_identity(&self) -> Result<(), Ended> {
+        let identity = self.identity.get();
+        let expired = identity.expires_at <= self.shared.desk.clock().read();
+        if expired || self.shared.desk.store().is_revoked(&identity.token) {
+            return Err(Ended::Identity);
+        }
+        Ok(())
+    }
+
+    pub(super) fn site(&self) -> Site<'_> {
+        Site {
+            session: &self.id,
+            principal: &self.identity.get().principal,
+            target: &self.target,
+            role: &self.role,
+            address: &self.address,
+        }
+    }
+
+    pub(super) async fn flush_client(&mut self) -> Result<(), Ended> {
+        if !self.out.is_empty() {
+            self.client.write_all(&self.out).await?;
+            self.client.flush().await?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    async fn close(&mut self, ended: &Result<(), Ended>) {
+        let word = match ended {
+            Err(Ended::Stopping) => Some(("57P01", "the gate stops; what waits stays and can be repeated")),
+            Err(Ended::Server) => Some(("08006", "the server behind this gate is gone")),
+            Err(Ended::Identity) => Some(("28000", "this token has expired or was revoked")),
+            Err(Ended::Codec(_)) => Some(("08P01", "this is not PostgreSQL's protocol")),
+            Err(Ended::Reply(_)) => Some(("58000", "the server's answer cannot be passed on safely")),
+            Err(Ended::State(_)) => Some(("58000", "the session is in a state that cannot be understood")),
+            Err(Ended::Refused(_)) => Some(("58000", "the action cannot be recorded")),
+            Err(Ended::Client | Ended::Io(_)) | Ok(()) => None,
+        };
+        if let Some((code, message)) = word {
+            if !self.replies.fatal {
+                wording::fatal(&mut self.out, code, message);
+            }
+            let _ = self.flush_client().await;
+        }
+        let mut goodbye = BytesMut::new();
+        super::super::codec::write_frontend::terminate(&mut goodbye);
+        if !self.replies.is_settled() || self.replies.status != TransactionStatus::Idle {
+            self.signal.cancel_running(&self.shared).await;
+        }
+        let _ = self.upstream.write_all(&goodbye).await;
+        let _ = self.upstream.shutdown().await;
+        let _ = self.client.shutdown().await;
+        self.settle_open().await;
+        let _ = &self.cancel;
+    }
+
+    // What people approved and ran in a transaction that was never committed is undone by the server.
+    async fn settle_open(&mut self) {
+        let (end, note) = if self.commit_sent {
+            (End::Unknown, "the connection was lost while it was committed")
+        } else {
+            (End::RolledBack, "the connection ended before COMMIT")
+        };
+        for execution in std::mem::take(&mut self.session.transaction.executions) {
+            let report = Report { end, note: note.to_owned() };
+            if let Err(refusal) = self.shared.desk.finish(execution, report).await {
+                tracing::error!(refusal = refusal.code(), "an execution could not be settled");
+            }
+        }
+        for finished in std::mem::take(&mut self.replies.finished) {
+            self.lane.finish(finished.execution, LaneOutcome::Lost);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Sends to the server and sees the answers through: either to the client, or to ourselves.
+
+use super::super::codec::backend::{self, Backend};
+use super::super::codec::frontend::Named;
+use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
+use super::super::session::Session;
+use super::super::upstream::UpstreamStream;
+use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
+use crate::sql::session::SessionState;
+use bytes::BytesMut;
+use countersign_core::effect::Param;
+use countersign_core::lifecycle::End;
+use countersign_desk::Report;
+use std::pin::Pin;
+use std::task::Poll;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// The name of the gate's own statement and portal at the server. Clients cannot use it.
+pub(super) const OWN_NAME: &str = "countersign gate";
+/// The largest answer to a question of our own, in bytes.
+const OWN_ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// What the server answered to a question of our own.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// The rows, as text.
+    pub(super) rows: Vec<Vec<Option<String>>>,
+    /// The SQLSTATE, where it failed.
+    pub(super) failed: Option<String>,
+    /// The status afterwards.
+    pub(super) status: Option<TransactionStatus>,
+}
+
+impl Answer {
+    /// The one cell of a one-row answer.
+    pub(super) fn cell(&self) -> Option<&str> {
+        self.rows.first()?.first()?.as_deref()
+    }
+}
+
+impl Connection {
+    /// Sends what is ready and passes the answers on until everything that was asked is answered.
+    pub(super) async fn drive(&mut self) -> Result<(), Ended> {
+        let (mut sent, mut cancelled) = (0, false);
+        loop {
+            self.replies.take(&mut self.upin, &mut self.out)?;
+            if self.replies.must_cancel && !cancelled {
+                cancelled = true;
+                self.replies.must_cancel = false;
+                self.signal.cancel_running(&self.shared).await;
+            }
+            self.flush_client().await?;
+            if self.replies.fatal {
+                return Err(Ended::Server);
+            }
+            if sent == self.upout.len() && self.replies.is_settled() {
+                break;
+            }
+            let may_read_ahead = self.inbuf.len() < AHEAD_BYTES_MAX;
+            let pending = self.upout.get(sent..).unwrap_or_default();
+            tokio::select! {
+                biased;
+                moved = either(&mut self.upstream, pending, &mut self.upin) => match moved? {
+                    Moved::Sent(0) | Moved::Received(0) => return Err(Ended::Server),
+                    Moved::Sent(bytes) => {
+                        sent += bytes;
+                        if sent == self.upout.len() {
+                            self.upstream.flush().await?;
+                        }
+                    }
+                    Moved::Received(_) => {}
+                },
+                read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
+                    if read? == 0 {
+                        return Err(Ended::Client);
+                    }
+                }
+            }
+        }
+        self.upout.clear();
+        self.session.status = self.replies.status;
+        Ok(())
+    }
+
+    /// Asks the server something of our own. Nothing of it reaches the client, but settings that it reports. By
+    /// the extended protocol, since a simple query would destroy the client's unnamed statement.
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Answer, Ended> {
+        self.ask_with(sql, &[]).await
+    }
+
+    /// As [`Self::ask`], with bind values.
+    pub(super) async fn ask_with(&mut self, sql: &str, params: &[Param]) -> Result<Answer, Ended> {
+        let mut out = BytesMut::new();
+        let types: Vec<u32> = params.iter().map(|p| p.type_oid).collect();
+        let format = |p: &Param| if p.format == 0 { Format::Text } else { Format::Binary };
+        let formats: Vec<Format> = params.iter().map(format).collect();
+        let values: Vec<Option<&[u8]>> =
+            params.iter().map(|p| p.value.as_ref().map(|v| v.0.as_slice())).collect();
+        write_frontend::parse(&mut out, OWN_NAME, sql, &types)?;
+        write_frontend::bind(&mut out, OWN_NAME, OWN_NAME, &formats, &values, &[])?;
+        write_frontend::execute(&mut out, OWN_NAME, 0)?;
+        write_frontend::close(&mut out, Named::Portal(OWN_NAME))?;
+        write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
+        write_frontend::sync(&mut out);
+        let answer = self.ask_raw(&out).await?;
+        if answer.failed.is_some() {
+            // The statement may have been prepared before it failed.
+            let mut out = BytesMut::new();
+            write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
+            write_frontend::sync(&mut out);
+            self.ask_raw(&out).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Sends messages of our own that end in one ReadyForQuery.
+    pub(super) async fn ask_raw(&mut self, messages: &[u8]) -> Result<Answer, Ended> {
+        self.upstream.write_all(messages).await?;
+        self.upstream.flush().await?;
+        let mut answer = Answer::default();
+        let mut bytes = 0;
+        loop {
+            let limits = Limits { message_bytes_max: OWN_ANSWER_BYTES_MAX };
+            while let Some(message) = backend::next_message(&mut self.upin, limits)? {
+                bytes += message.bytes.len();
+                if bytes > OWN_ANSWER_BYTES_MAX {
+                    return Err(Ended::State("an answer to the gate's own question is too large"));
+                }
+                match backend::parse(&message)? {
+                    Backend::DataRow(row) => {
+                        let mut cells = Vec::with_capacity(row.len());
+                        for cell in row.columns() {
+                            cells.push(cell?.map(|b| String::from_utf8_lossy(b).into_owned()));
+                        }
+                        answer.rows.push(cells);
+                    }
+                    Backend::ErrorResponse(fields) => {
+                        if fields.severity() == "FATAL" {
+                            return Err(Ended::Server);
+                        }
+                        answer.failed = Some(fields.sqlstate().into_owned());
+                    }
+                    Backend::ReadyForQuery(status) => {
+                        self.replies.status = status;
+                        answer.status = Some(status);
+                        return Ok(answer);
+                    }
+                    Backend::ParameterStatus { .. } => self.out.extend_from_slice(&message.bytes),
+                    _ => {}
+                }
+            }
+            if self.upstream.read_buf(&mut self.upin).await? == 0 {
+                return Err(Ended::Server);
+            }
+        }
+    }
+
+    /// Asks the server for whatever decides how names are resolved, where it may have changed.
+    pub(super) async fn refresh_state(&mut self) -> Result<(), Ended> {
+        let stale = self.session.state_is_stale || std::mem::take(&mut self.replies.settings_changed);
+        if !stale || self.replies.status == TransactionStatus::Failed {
+            return Ok(());
+        }
+        let answer = self.ask(STATE_QUERY).await?;
+        let row = answer.rows.first().filter(|row| row.len() == 10);
+        let Some(row) = row else {
+            return Err(Ended::State("the server does not say what its settings are"));
+        };
+        let cell = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
+        if cell(4) != "on" {
+            return Err(Ended::State("standard_conforming_strings is off"));
+        }
+        if cell(5) != "UTF8" {
+            return Err(Ended::State("client_encoding is not UTF8"));
+        }
+        if cell(6) != "origin" || cell(7) != "on" {
+            return Err(Ended::State("session_replication_role or row_security was changed"));
+        }
+        let reveal = self.session.state.reveal;
+        self.session.state = SessionState {
+            search_path: SessionState::parse_search_path(cell(0)),
+            role: cell(1).to_owned(),
+            user: cell(2).to_owned(),
+            temp_objects: cell(3) != "false",
+            path_in_transaction: self.session.state.path_in_transaction
+                && self.replies.status != TransactionStatus::Idle,
+            reveal,
+            ..SessionState::new(cell(1))
+        };
+        self.session.read_committed = cell(8) == "read committed";
+        let weight = cell(9);
+        self.session.wants_notices = !matches!(weight, "warning" | "error" | "fatal" | "panic");
+        self.session.state_is_stale = false;
+        self.replies.settings_changed = false;
+        Ok(())
+    }
+
+    /// Settles what was answered: records of the fast lane, and approved actions whose transaction has ended.
+    pub(super) async fn settle(&mut self) -> Result<(), Ended> {
+        for finished in std::mem::take(&mut self.replies.finished) {
+            self.lane.finish(finished.execution, finished.outcome);
+        }
+        if self.session.status == TransactionStatus::Idle {
+            let committed = self.replies.committed.take();
+            let executions = std::mem::take(&mut self.session.transaction.executions);
+            for execution in executions {
+                let (end, note) = match committed {
+                    Some(true) => (End::Committed, "committed with its transaction"),
+                    Some(false) => (End::RolledBack, "rolled back with its transaction"),
+                    None => (End::Unknown, "its transaction ended and the server did not say how"),
+                };
+                let report = Report { end, note: note.to_owned() };
+                self.shared.desk.finish(execution, report).await.map_err(Ended::Refused)?;
+            }
+            self.commit_sent = false;
+            self.session.transaction.suspended = false;
+        }
+        Ok(())
+    }
+}
+
+enum Moved {
+    Sent(usize),
+    Received(usize),
+}
+
+// One step in either direction: a server that waits for us to read must not be kept from that by our own writing.
+async fn either(stream: &mut UpstreamStream, pending: &[u8], into: &mut BytesMut) -> std::io::Result<Moved> {
+    std::future::poll_fn(|cx| {
+        if !pending.is_empty() {
+            if let Poll::Ready(sent) = Pin::new(&mut *stream).poll_write(cx, pending) {
+                return Poll::Ready(sent.map(Moved::Sent));
+            }
+        }
+        let read = std::pin::pin!(stream.read_buf(into));
+        read.poll(cx).map(|received| received.map(Moved::Received))
+    })
+    .await
+}
+
+/// What decides how names are resolved and statements are read; one row of text.
+const STATE_QUERY: &str = "SELECT pg_catalog.current_setting('search_path'), current_user::text, \
+    session_user::text, (pg_catalog.pg_my_temp_schema() <> 0)::text, \
+    pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('client_encoding'), \
+    pg_catalog.current_setting('session_replication_role'), pg_catalog.current_setting('row_security'), \
+    pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.current_setting('client_min_messages')";
+
+impl Session {
+    /// Whether a statement of the client can run now, or only ROLLBACK.
+    pub(in crate::postgres) fn has_failed(&self) -> bool {
+        self.status == TransactionStatus::Failed
+    }
+}

@@ -1,0 +1,229 @@
+//! Keeps what PostgreSQL itself knows of a database: asks over a connection of its own, again when something has
+//! changed there, and at once when a claim needs the truth of now.
+
+use super::super::codec::backend::{self, Backend};
+use super::super::codec::{CodecError, Limits, write_frontend};
+use super::super::upstream::{self, Upstream, UpstreamConfig, UpstreamError};
+use crate::sql::catalogue::Catalogue;
+use crate::sql::facts::{self as sql_facts, ServerFacts};
+use crate::sql::known::Known;
+use bytes::BytesMut;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// How often the server is asked whether something has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long one question may take.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+/// The largest answer, in bytes.
+const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Why the server's facts cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    /// No connection.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The connection broke.
+    #[error("the connection that reads the server's catalogue broke: {0}")]
+    Io(#[from] std::io::Error),
+    /// Not PostgreSQL's protocol.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    /// The server answered with an error.
+    #[error("the server refused to show its catalogue ({0})")]
+    Refused(String),
+    /// The answer is not what was asked for.
+    #[error("the server's catalogue cannot be understood: {0}")]
+    Build(String),
+    /// It took too long.
+    #[error("expected the server's catalogue within {ANSWER_WAIT_MAX:?}, found silence")]
+    Timeout,
+    /// The task that asks is gone.
+    #[error("the server's catalogue is not kept any more")]
+    Gone,
+}
+
+/// What was known at one moment.
+pub(super) struct Snapshot {
+    /// The facts and the catalogue.
+    pub(super) known: Arc<Known>,
+    /// Grows with every change: analyses of another epoch do not count.
+    pub(super) epoch: u64,
+}
+
+type Answer = oneshot::Sender<Result<Arc<Snapshot>, String>>;
+
+/// The newest facts of one database, and a way to have them read again.
+#[derive(Clone)]
+pub(super) struct Facts {
+    current: watch::Receiver<Arc<Snapshot>>,
+    refresh: mpsc::Sender<Answer>,
+}
+
+impl Facts {
+    /// What was last known: at most some seconds old.
+    pub(super) fn current(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.borrow())
+    }
+
+    /// What is known now.
+    pub(super) async fn refreshed(&self) -> Result<Arc<Snapshot>, FactsError> {
+        let (sender, answer) = oneshot::channel();
+        self.refresh.send(sender).await.map_err(|_| FactsError::Gone)?;
+        answer.await.map_err(|_| FactsError::Gone)?.map_err(FactsError::Build)
+    }
+
+    /// Reads the facts for the first time and keeps them from then on.
+    pub(super) async fn keep(config: UpstreamConfig, catalogue: Arc<Catalogue>) -> Result<Self, FactsError> {
+        let mut reader = Reader { upstream: upstream::connect(&config).await?, config, epoch: 0, catalogue };
+        let (print, known) = reader.read().await?;
+        let (sender, current) = watch::channel(Arc::new(known));
+        let (refresh, requests) = mpsc::channel(64);
+        tokio::spawn(keep(reader, print, sender, requests));
+        Ok(Self { current, refresh })
+    }
+}
+
+/// Reads the facts once, for commands.
+///
+/// # Errors
+/// They cannot be had.
+pub async fn load(config: &UpstreamConfig) -> Result<ServerFacts, FactsError> {
+    let mut upstream = upstream::connect(config).await?;
+    let (_, facts) = read(&mut upstream).await?;
+    Ok(facts)
+}
+
+struct Reader {
+    upstream: Upstream,
+    config: UpstreamConfig,
+    epoch: u64,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Reader {
+    async fn read(&mut self) -> Result<(String, Snapshot), FactsError> {
+        let (print, facts) = read(&mut self.upstream).await?;
+        self.epoch += 1;
+        let known = Known::new(Arc::new(facts), Arc::clone(&self.catalogue));
+        Ok((print, Snapshot { known: Arc::new(known), epoch: self.epoch }))
+    }
+
+    async fn fingerprint(&mut self) -> Result<String, FactsError> {
+        fingerprint(&mut self.upstream).await
+    }
+
+    async fn reconnect(&mut self) {
+        match upstream::connect(&self.config).await {
+            Ok(upstream) => self.upstream = upstream,
+            Err(error) => tracing::warn!(%error, "the server's catalogue cannot be read"),
+        }
+    }
+}
+
+async fn keep(
+    mut reader: Reader,
+    mut print: String,
+    current: watch::Sender<Arc<Snapshot>>,
+    mut requests: mpsc::Receiver<Answer>,
+) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        let request = tokio::select! {
+            request = requests.recv() => match request {
+                Some(request) => Some(request),
+                None => return,
+            },
+            _ = look.tick() => None,
+        };
+        let updated = update(&mut reader, &mut print, &current).await;
+        if let Err(error) = &updated {
+            tracing::warn!(%error, "the server's catalogue could not be read; trying again");
+            reader.reconnect().await;
+        }
+        // Whoever else asked meanwhile has the same answer: it was read after they asked only if they wait in
+        // the queue behind this one, so they are answered by the next round.
+        if let Some(request) = request {
+            let answer = match updated {
+                Ok(()) => Ok(Arc::clone(&current.borrow())),
+                Err(_) => update(&mut reader, &mut print, &current)
+                    .await
+                    .map(|()| Arc::clone(&current.borrow()))
+                    .map_err(|e| e.to_string()),
+            };
+            let _ = request.send(answer);
+        }
+    }
+}
+
+async fn update(
+    reader: &mut Reader,
+    print: &mut String,
+    current: &watch::Sender<Arc<Snapshot>>,
+) -> Result<(), FactsError> {
+    if reader.fingerprint().await? == *print {
+        return Ok(());
+    }
+    let (new_print, known) = reader.read().await?;
+    *print = new_print;
+    current.send_replace(Arc::new(known));
+    Ok(())
+}
+
+async fn read(upstream: &mut Upstream) -> Result<(String, ServerFacts), FactsError> {
+    // The fingerprint first: what changes between the two is then seen by the next look.
+    let print = fingerprint(upstream).await?;
+    query(upstream, sql_facts::SETUP).await?;
+    let mut rows = BTreeMap::new();
+    for (name, sql) in sql_facts::QUERIES {
+        rows.insert(*name, query(upstream, sql).await?);
+    }
+    let facts = ServerFacts::build(&rows).map_err(|e| FactsError::Build(e.to_string()))?;
+    Ok((print, facts))
+}
+
+async fn fingerprint(upstream: &mut Upstream) -> Result<String, FactsError> {
+    let rows = query(upstream, sql_facts::fingerprint_query()).await?;
+    let cells = rows.into_iter().flatten().map(Option::unwrap_or_default);
+    Ok(cells.collect::<Vec<_>>().join("\u{1f}"))
+}
+
+type Table = Vec<Vec<Option<String>>>;
+
+async fn query(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
+    tokio::time::timeout(ANSWER_WAIT_MAX, ask(upstream, sql)).await.map_err(|_| FactsError::Timeout)?
+}
+
+async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
+    let mut out = BytesMut::new();
+    write_frontend::query(&mut out, sql)?;
+    upstream.stream.write_all(&out).await?;
+    upstream.stream.flush().await?;
+    let (mut rows, mut refused) = (Vec::new(), None);
+    loop {
+        let limits = Limits { message_bytes_max: ANSWER_BYTES_MAX };
+        while let Some(message) = backend::next_message(&mut upstream.leftover, limits)? {
+            match backend::parse(&message)? {
+                Backend::DataRow(row) => {
+                    let mut cells = Vec::with_capacity(row.len());
+                    for cell in row.columns() {
+                        cells.push(cell?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()));
+                    }
+                    rows.push(cells);
+                }
+                Backend::ErrorResponse(fields) => refused = Some(fields.sqlstate().into_owned()),
+                Backend::ReadyForQuery(_) => {
+                    return refused.map_or(Ok(rows), |code| Err(FactsError::Refused(code)));
+                }
+                _ => {}
+            }
+        }
+        if upstream.stream.read_buf(&mut upstream.leftover).await? == 0 {
+            return Err(FactsError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+}

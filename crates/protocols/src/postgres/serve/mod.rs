@@ -1,0 +1,19 @@
+//! The shell of the gate: sockets, tasks, timers. One task for each connection, on one of a few single-threaded
+//! runtimes; what is decided stands in the pure files beside this folder and at the desk.
+
+mod accept;
+mod cancels;
+mod client;
+mod connection;
+mod exchange;
+mod extended;
+mod facts;
+mod handshake;
+mod held;
+mod run;
+mod settings;
+mod simple;
+
+pub use accept::{Bound, ServeError, bind};
+pub use facts::{FactsError, load as load_facts};
+pub use settings::{Authenticator, GateLimits, RoleSettings, TargetSettings};

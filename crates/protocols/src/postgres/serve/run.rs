@@ -1,0 +1,237 @@
+//! From a client's action to policy's answer, and to the expectation of what the server will say.
+
+use super::super::action::{self, ClientAction};
+use super::super::plan::MaskPlan;
+use super::connection::{Connection, Ended};
+use crate::sql::parser::Question;
+use crate::sql::shape::StateId;
+use crate::sql::{Analysis, NotUnderstood, What};
+use countersign_core::action::{Known as HowKnown, Obligations, Rows as RowCount};
+use countersign_core::label::closed;
+use countersign_core::refusal::Refusal;
+use countersign_desk::{Allowed, Execution, Held, Judged};
+use std::sync::Arc;
+
+/// Whether error and notice texts may quote labelled data.
+pub(super) fn scrubs(analysis: &Analysis) -> bool {
+    analysis.statements.iter().any(|s| s.near_labels) || !analysis.joined.labels.is_empty()
+}
+
+/// How long the server may count rows for a card.
+const COUNT_MILLIS_MAX: u32 = 2_000;
+
+/// What becomes of an action.
+pub(super) enum Decision {
+    /// It passes.
+    Allow(Arc<Analysis>, Allowed),
+    /// It waits for people.
+    Hold(Arc<Analysis>, Held),
+    /// It does not run.
+    Refuse(Refusal),
+}
+
+impl Connection {
+    /// Analyses and judges an action under the state of this moment.
+    pub(super) async fn decide(&mut self, action: &ClientAction) -> Result<Decision, Ended> {
+        self.refresh_state().await?;
+        self.snapshot = self.facts.current();
+        let analysis = match self.analyse(&action.text).await {
+            Ok(analysis) => analysis,
+            Err(error) => {
+                let refusal = Refusal::NotUnderstood { what: error.to_string() };
+                self.shared.desk.refused(&self.id, &refusal);
+                return Ok(Decision::Refuse(refusal));
+            }
+        };
+        let analysis =
+            if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
+        if let Some(name) = analysis.missing.first() {
+            let what = format!("relation \"{name}\" does not exist, as far as this role can see");
+            return Ok(Decision::Refuse(Refusal::NotUnderstood { what }));
+        }
+        if let Some(refusal) = unsupported(&analysis) {
+            self.shared.desk.refused(&self.id, &refusal);
+            return Ok(Decision::Refuse(refusal));
+        }
+        Ok(match self.judge(&analysis, action) {
+            Judged::Allow(allowed) => Decision::Allow(analysis, allowed),
+            Judged::Hold(held) => match self.analyse_whole(&action.text).await {
+                Ok(whole) => Decision::Hold(whole, held),
+                Err(error) => Decision::Refuse(Refusal::NotUnderstood { what: error.to_string() }),
+            },
+            Judged::Deny(refusal) => {
+                self.shared.desk.refused(&self.id, &refusal);
+                Decision::Refuse(refusal)
+            }
+        })
+    }
+
+    // A relation that is not in the facts may be newer than they are.
+    async fn look_again(
+        &mut self,
+        action: &ClientAction,
+        before: Arc<Analysis>,
+    ) -> Result<Arc<Analysis>, Ended> {
+        match self.facts.refreshed().await {
+            Ok(snapshot) => self.snapshot = snapshot,
+            Err(error) => {
+                tracing::warn!(session = %self.id, %error, "facts cannot be read again");
+                return Ok(before);
+            }
+        }
+        Ok(self.analyse(&action.text).await.unwrap_or(before))
+    }
+
+    /// Puts an analysed action to policy.
+    pub(super) fn judge(&self, analysis: &Analysis, action: &ClientAction) -> Judged {
+        let with_values;
+        let bounded_by_values = analysis.statements.iter().any(|s| !s.limit_params.is_empty());
+        let impact = if bounded_by_values {
+            with_values = action.impact(analysis);
+            &with_values
+        } else {
+            &analysis.joined
+        };
+        self.shared.desk.judge(&countersign_desk::Question {
+            identity: &self.identity,
+            target: &self.target,
+            impact,
+            session_labels: &self.labels_seen,
+            reason: self.session.reason.as_deref(),
+        })
+    }
+
+    /// What a text would do, from the cache or from the parser. From the cache it may lack what belongs to one
+    /// text and not to its shape: see [`Self::analyse_whole`].
+    pub(super) async fn analyse(&mut self, text: &Arc<str>) -> Result<Arc<Analysis>, NotUnderstood> {
+        let state = self.state_id()?;
+        if let Some(hit) = self.cache.lock().map_err(|_| NotUnderstood::Failed)?.find(state, text) {
+            return Ok(hit.analysis);
+        }
+        let analysis = self.parse_text(text).await?;
+        Ok(self.cache.lock().map_err(|_| NotUnderstood::Failed)?.keep(state, text, analysis))
+    }
+
+    /// What this very text would do, with everything that people are shown.
+    pub(super) async fn analyse_whole(&self, text: &Arc<str>) -> Result<Arc<Analysis>, NotUnderstood> {
+        self.parse_text(text).await.map(Arc::new)
+    }
+
+    async fn parse_text(&self, text: &Arc<str>) -> Result<Analysis, NotUnderstood> {
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let question = Question {
+            sql: Arc::clone(text),
+            known: Arc::clone(&self.snapshot.known),
+            session: self.session.state.clone(),
+            agent: self.identity.get().principal.agent.clone(),
+        };
+        self.shared.pool.analyse_then(question, move |analysis| {
+            // The connection may be gone.
+            let _ = sender.send(analysis);
+        });
+        answer.await.unwrap_or(Err(NotUnderstood::Failed))
+    }
+
+    fn state_id(&mut self) -> Result<StateId, NotUnderstood> {
+        let epoch = self.snapshot.epoch;
+        if let Some((state, of, id)) = &self.state_id {
+            if *of == epoch && *state == self.session.state {
+                return Ok(*id);
+            }
+        }
+        let agent = &self.identity.get().principal.agent;
+        let mut cache = self.cache.lock().map_err(|_| NotUnderstood::Failed)?;
+        let id = cache.state(&self.session.state, agent, epoch);
+        drop(cache);
+        self.state_id = Some((self.session.state.clone(), epoch, id));
+        Ok(id)
+    }
+
+    /// How the rows of a query that is about to be sent are masked.
+    pub(super) fn plan(
+        &mut self,
+        analysis: &Analysis,
+        obligations: &Arc<Obligations>,
+        approved: bool,
+    ) -> Result<MaskPlan, Refusal> {
+        let key = &self.shared.settings.mask_key;
+        let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved);
+        self.labels_seen.extend(closed(&analysis.joined.labels));
+        plan.map_err(|error| Refusal::Unsupported {
+            what: "a COPY in a form that cannot be masked".to_owned(),
+            instead: error.to_string(),
+        })
+    }
+
+    /// Records an allowed action before it is forwarded: written for plain reads, flushed for everything else.
+    pub(super) async fn pass<'a>(
+        &mut self,
+        allowed: &Allowed,
+        action: &ClientAction,
+        payload: &'a [u8],
+    ) -> Result<(&'a [u8], Execution), Ended> {
+        let parts = action.digest_parts();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let granted = if allowed.obligations().flushed {
+            self.lane.pass_flushed(allowed, &parts, payload).await
+        } else {
+            self.lane.pass(allowed, &parts, payload)
+        };
+        Ok(granted.map_err(Ended::Refused)?.release())
+    }
+
+    /// How many rows an action would touch: counted where the analysis found a safe way to count, else estimated.
+    /// In a read-only transaction of its own; nothing of the action runs.
+    pub(super) async fn count(
+        &mut self,
+        analysis: &Analysis,
+        action: &ClientAction,
+    ) -> Result<Option<RowCount>, Ended> {
+        let [statement] = analysis.statements.as_slice() else { return Ok(None) };
+        let ways =
+            [(&statement.count_query, HowKnown::Counted), (&statement.estimate_query, HowKnown::Estimated)];
+        for (query, known) in ways {
+            let Some(query) = query else { continue };
+            self.ask("BEGIN READ ONLY").await?;
+            self.ask(&format!("SET LOCAL statement_timeout = {COUNT_MILLIS_MAX}")).await?;
+            let answer = self.ask_with(query, &action.params).await?;
+            self.ask("ROLLBACK").await?;
+            let cell = answer.cell().unwrap_or_default();
+            let count = match known {
+                HowKnown::Counted => cell.parse().ok(),
+                HowKnown::Estimated => estimated_rows(cell),
+            };
+            if let (None, Some(count)) = (&answer.failed, count) {
+                return Ok(Some(RowCount { count, known }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+// `Plan Rows` of the top node of EXPLAIN (FORMAT JSON). For a change the interesting node is the one below.
+fn estimated_rows(json: &str) -> Option<u64> {
+    let plan: serde_json::Value = serde_json::from_str(json).ok()?;
+    let top = plan.get(0)?.get("Plan")?;
+    let rows = |node: &serde_json::Value| node.get("Plan Rows")?.as_u64();
+    match top.get("Node Type")?.as_str()? {
+        "ModifyTable" => rows(top.get("Plans")?.get(0)?),
+        _ => rows(top),
+    }
+}
+
+fn unsupported(analysis: &Analysis) -> Option<Refusal> {
+    analysis.statements.iter().find_map(|statement| match &statement.what {
+        What::CopyIn { .. } => Some(Refusal::Unsupported {
+            what: "COPY FROM STDIN".to_owned(),
+            instead: "Write rows with INSERT: what COPY would write cannot be shown before it is written."
+                .to_owned(),
+        }),
+        What::Execute { .. } => Some(Refusal::Unsupported {
+            what: "EXECUTE of a statement that SQL prepared".to_owned(),
+            instead: "Send the statement itself, or prepare it with the driver (the extended protocol)."
+                .to_owned(),
+        }),
+        _ => None,
+    })
+}

@@ -1,0 +1,103 @@
+//! What a gate is told: where it listens, what is behind it, who may come in, and its limits by name.
+
+use super::super::mask::TokenKey;
+use super::super::upstream::{Address, Password, TlsMode, UpstreamConfig};
+use crate::sql::catalogue::Catalogue;
+use countersign_core::id::{AgentName, EnvName, TargetName};
+use countersign_identity::agents::Agents;
+use countersign_identity::tokens::TokenKey as AgentTokenKey;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the gate takes at most, by the names of the configuration.
+#[derive(Debug, Clone)]
+pub struct GateLimits {
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections of one agent at once.
+    pub connections_per_agent_max: usize,
+    /// Connections that have not authenticated yet.
+    pub handshakes_max: usize,
+    /// How long a client may take to authenticate.
+    pub handshake_wait_max: Duration,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 10_000,
+            connections_per_agent_max: 5_000,
+            handshakes_max: 256,
+            handshake_wait_max: Duration::from_secs(15),
+        }
+    }
+}
+
+/// A role at the server, with its credential. Agents never see it.
+#[derive(Debug, Clone)]
+pub struct RoleSettings {
+    /// The role.
+    pub role: String,
+    /// Its password, where the server wants one.
+    pub password: Option<Password>,
+}
+
+/// One target behind a PostgreSQL gate.
+pub struct TargetSettings {
+    /// Its name.
+    pub name: TargetName,
+    /// Its environment.
+    pub env: EnvName,
+    /// Where the gate listens for it.
+    pub listen: SocketAddr,
+    /// TLS towards clients; without it the gate listens on loopback only.
+    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where the server listens.
+    pub address: Address,
+    /// How the server shows who it is.
+    pub tls: TlsMode,
+    /// The databases that may be reached, with what the catalogue knows of each.
+    pub databases: BTreeMap<String, Arc<Catalogue>>,
+    /// The role of each agent.
+    pub roles: BTreeMap<AgentName, RoleSettings>,
+    /// The role of agents that are not named.
+    pub default_role: Option<RoleSettings>,
+    /// The role that reads the server's catalogue.
+    pub catalogue_role: RoleSettings,
+    /// The limits.
+    pub limits: GateLimits,
+    /// Where people find requests.
+    pub public_url: String,
+    /// The key of masks that are tokens.
+    pub mask_key: TokenKey,
+}
+
+/// Proves who a connecting agent is.
+pub struct Authenticator {
+    /// The key of agents' tokens.
+    pub key: AgentTokenKey,
+    /// The agents.
+    pub agents: Agents,
+}
+
+impl TargetSettings {
+    /// The role that an agent has at the server.
+    pub fn role_of(&self, agent: &AgentName) -> Option<&RoleSettings> {
+        self.roles.get(agent).or(self.default_role.as_ref())
+    }
+
+    /// How to reach a database in a role.
+    pub fn upstream(&self, role: &RoleSettings, database: &str, application_name: &str) -> UpstreamConfig {
+        UpstreamConfig {
+            address: self.address.clone(),
+            tls: self.tls.clone(),
+            user: role.role.clone(),
+            database: database.to_owned(),
+            password: role.password.clone(),
+            application_name: application_name.to_owned(),
+            options: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Simple queries: one message, one or more statements, one decision over all of them.
+
+use super::super::action::ClientAction;
+use super::super::codec::write::{self, Report, Severity};
+use super::super::codec::{TransactionStatus, write_frontend};
+use super::super::reply::{Expect, Rows};
+use super::super::wording;
+use super::connection::{Connection, Ended};
+use super::exchange::OWN_NAME;
+use super::held::{Forward, HeldEnd};
+use super::run::{Decision, scrubs};
+use crate::sql::{Analysis, What};
+use bytes::{Bytes, BytesMut};
+use countersign_core::refusal::Refusal;
+use countersign_desk::Allowed;
+use std::sync::Arc;
+
+impl Connection {
+    pub(super) async fn simple(&mut self, text: &Arc<str>, frame: &Bytes) -> Result<(), Ended> {
+        // A simple query destroys the unnamed statement at the server ("Extended Query").
+        self.session.prepared.remove("");
+        let action = ClientAction::simple(text);
+        match self.decide(&action).await? {
+            Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
+            Decision::Allow(analysis, allowed) => self.pass_simple(&action, &analysis, &allowed, frame).await,
+            Decision::Hold(..) if self.session.has_failed() => self.answer_failed().await,
+            Decision::Hold(analysis, held) => {
+                let forward = Forward::Simple(frame.clone());
+                match self.hold(&action, analysis, held, forward).await? {
+                    HeldEnd::Ran | HeldEnd::Failed => {
+                        write::ready_for_query(&mut self.out, self.session.status);
+                        self.flush_client().await
+                    }
+                    HeldEnd::Refused(refusal) => self.refuse_simple(refusal).await,
+                }
+            }
+        }
+    }
+
+    async fn pass_simple(
+        &mut self,
+        action: &ClientAction,
+        analysis: &Arc<Analysis>,
+        allowed: &Allowed,
+        frame: &Bytes,
+    ) -> Result<(), Ended> {
+        let plan = match self.plan(analysis, allowed.obligations(), false) {
+            Ok(plan) => plan,
+            Err(refusal) => return self.refuse_simple(refusal).await,
+        };
+        if self.session.transaction.suspended && !self.resume().await? {
+            return Err(Ended::State("a transaction could not be begun again after a hold"));
+        }
+        let (payload, execution) = self.pass(allowed, action, frame).await?;
+        let rows = Rows::new(execution, plan, true, scrubs(analysis));
+        self.upout.extend_from_slice(payload);
+        self.session.about_to_run(analysis);
+        self.commit_sent |= ends_transaction(analysis);
+        self.replies.expect(Expect::Rows(Box::new(rows)));
+        self.drive().await?;
+        self.after(analysis, &action.text).await
+    }
+
+    /// Notes what has run, and settles what was answered.
+    pub(super) async fn after(&mut self, analysis: &Arc<Analysis>, text: &str) -> Result<(), Ended> {
+        let ran = self.replies.finished.iter().all(|f| f.outcome != countersign_desk::LaneOutcome::Error);
+        if ran {
+            self.session.ran(analysis, text);
+        } else {
+            self.session.state_is_stale = true;
+        }
+        self.settle().await
+    }
+
+    /// Begins the client's transaction again; false where the server refuses.
+    pub(super) async fn resume(&mut self) -> Result<bool, Ended> {
+        self.session.transaction.suspended = false;
+        for text in self.session.transaction.opening.clone() {
+            if self.ask(&text).await?.failed.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses in words, for real: an open transaction is driven into the failed state at the server.
+    pub(super) async fn refuse_simple(&mut self, refusal: Refusal) -> Result<(), Ended> {
+        self.fail_transaction().await?;
+        wording::refusal(&mut self.out, &refusal);
+        write::ready_for_query(&mut self.out, self.session.status);
+        self.flush_client().await
+    }
+
+    /// Makes sure that nothing of an open transaction can be committed.
+    pub(super) async fn fail_transaction(&mut self) -> Result<(), Ended> {
+        if self.session.status != TransactionStatus::Open {
+            return Ok(());
+        }
+        if self.session.transaction.suspended {
+            self.resume().await?;
+        }
+        self.fail_at_server().await?;
+        if self.replies.status != TransactionStatus::Failed {
+            // Nothing else is safe: a transaction that cannot be failed must not live on.
+            return Err(Ended::State("a transaction could not be driven into the failed state"));
+        }
+        self.session.status = self.replies.status;
+        Ok(())
+    }
+
+    /// Sends something that the server refuses.
+    pub(super) async fn fail_at_server(&mut self) -> Result<(), Ended> {
+        let mut out = BytesMut::new();
+        write_frontend::parse(&mut out, OWN_NAME, "countersign refuses", &[])?;
+        write_frontend::sync(&mut out);
+        self.ask_raw(&out).await.map(drop)
+    }
+
+    async fn answer_failed(&mut self) -> Result<(), Ended> {
+        write::error_response(
+            &mut self.out,
+            &Report {
+                severity: Severity::Error,
+                code: "25P02",
+                message: "current transaction is aborted, commands ignored until end of transaction block",
+                detail: None,
+                hint: None,
+            },
+        );
+        write::ready_for_query(&mut self.out, self.session.status);
+        self.flush_client().await
+    }
+}
+
+pub(super) fn ends_transaction(analysis: &Analysis) -> bool {
+    analysis.statements.iter().any(|s| matches!(s.what, What::Commit { .. }))
+}

@@ -1,0 +1,81 @@
+//! What a client of PostgreSQL is told, in PostgreSQL's own form: notices while an action waits, errors when it
+//! does not run. Pure; the words themselves are those of `core::refusal`.
+
+use super::codec::write::{self, Report, Severity};
+use bytes::BytesMut;
+use countersign_core::refusal::Refusal;
+use countersign_core::view::visible_line;
+use countersign_desk::Waiting;
+
+/// The setting whose value tells drivers that something waits; sent again as a sign of life.
+pub const STATUS_SETTING: &str = "countersign.status";
+
+/// The SQLSTATE of a refusal. Never one that drivers or pools take as a reason to retry or to drop the connection.
+pub const fn sqlstate(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Withdrawn { .. } => "57014",
+        Refusal::Unavailable { .. } => "58000",
+        Refusal::Unsupported { .. } => "0A000",
+        Refusal::Denied { .. }
+        | Refusal::Declined { .. }
+        | Refusal::Expired { .. }
+        | Refusal::Parked { .. }
+        | Refusal::NobodyMayApprove { .. }
+        | Refusal::NotUnderstood { .. }
+        | Refusal::CannotHoldHere { .. }
+        | Refusal::OverBound { .. }
+        | Refusal::Changed { .. }
+        | Refusal::Limit { .. } => "42501",
+    }
+}
+
+/// Writes a refusal as an ordinary error.
+pub fn refusal(out: &mut BytesMut, refusal: &Refusal) {
+    let (message, detail, hint) = match refusal {
+        Refusal::Withdrawn { .. } => ("canceling statement due to user request".to_owned(), None, None),
+        other => (other.message(), Some(other.detail()), Some(other.hint())),
+    };
+    write::error_response(
+        out,
+        &Report {
+            severity: Severity::Error,
+            code: sqlstate(refusal),
+            message: &message,
+            detail: detail.as_deref(),
+            hint: hint.as_deref(),
+        },
+    );
+}
+
+/// Writes the error that ends a connection.
+pub fn fatal(out: &mut BytesMut, code: &str, message: &str) {
+    let report = Report { severity: Severity::Fatal, code, message, detail: None, hint: None };
+    write::error_response(out, &report);
+}
+
+/// Writes the notice that an action waits: who must approve, where, and the code to compare.
+pub fn held(out: &mut BytesMut, waiting: &Waiting, public_url: &str, what_changed: Option<&str>) {
+    let terms = &waiting.record().terms;
+    let code = waiting.digest().map(|d| d.short()).unwrap_or_default();
+    let groups: Vec<String> = terms.requirement.groups().iter().map(|(g, n)| format!("{n} of {g}")).collect();
+    let kinds: Vec<&str> = terms.kinds.iter().map(|k| k.word()).collect();
+    let message = match what_changed {
+        None => format!("held: this action ({}) waits for {}", kinds.join(", "), groups.join(", ")),
+        Some(what) => format!("held again: {} changed since the approval", visible_line(what)),
+    };
+    let detail = format!("Request {}, until {}.", waiting.id(), terms.expires_at);
+    let hint = format!("Approve at {public_url}/requests/{} (code {code}).", waiting.id());
+    let report = Report {
+        severity: Severity::Notice,
+        code: "00000",
+        message: &message,
+        detail: Some(&detail),
+        hint: Some(&hint),
+    };
+    write::notice_response(out, &report);
+}
+
+/// Writes a sign of life that no client shows.
+pub fn alive(out: &mut BytesMut) {
+    write::parameter_status(out, STATUS_SETTING, "pending");
+}
