@@ -14,6 +14,7 @@ mod pages;
 mod session;
 #[cfg(test)]
 mod tests;
+pub mod wire;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
