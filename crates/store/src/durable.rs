@@ -12,6 +12,28 @@ pub enum Level {
 /// Proof that `T` was recorded before anything acts on it.
 ///
 /// Made in this crate only, after the write or flush that it names has succeeded. Not `Clone`: one record, one proof.
+///
+/// Handing one on compiles:
+/// ```
+/// use countersign_store::{Durable, Receipt};
+/// fn forward(_proof: Durable<Receipt>) {}
+/// fn once(proof: Durable<Receipt>) { forward(proof); }
+/// ```
+/// Using it twice does not:
+/// ```compile_fail
+/// use countersign_store::{Durable, Receipt};
+/// fn forward(_proof: Durable<Receipt>) {}
+/// fn twice(proof: Durable<Receipt>) { forward(proof); forward(proof); }
+/// ```
+/// nor does making one:
+/// ```compile_fail
+/// use countersign_store::{Durable, Level, Receipt};
+/// let _ = Durable::new(Receipt { first_index: 0, size: 1 }, Level::Flushed);
+/// ```
+/// ```compile_fail
+/// use countersign_store::{Durable, Level, Receipt};
+/// let _ = Durable { value: Receipt { first_index: 0, size: 1 }, level: Level::Flushed };
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is recorded is recorded in order to be acted on"]
 pub struct Durable<T> {

@@ -2,7 +2,7 @@
 
 use crate::change::{Change, CommitError, Committed};
 use crate::open::{Layout, OpenError, Recovery, probe, replay};
-use crate::prepared::{prepare, unseal, values};
+use crate::prepared::{Sealed, prepare, unseal, values};
 use crate::projection::{Filter, History, Projection};
 use crate::publish::{ORDERS_MAX, PublishReply, Publisher, Publishing, SignedCheckpoint, Tiles};
 use crate::register::Register;
@@ -14,7 +14,7 @@ use crate::store::{Claimed, Options, ReadError, Stored, StoredFact};
 use crate::vault::{StoreKeys, Vault};
 use countersign_core::entry::{Entry, Leaf};
 use countersign_core::id::{RequestId, SessionId, TokenId};
-use countersign_core::lifecycle::Record;
+use countersign_core::lifecycle::{self, Record};
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_ledger::tree::Hash;
 use std::collections::HashMap;
@@ -154,7 +154,17 @@ impl Embedded {
         }
     }
 
-    pub(crate) fn tables(&self) -> MutexGuard<'_, Projection> {
+    /// Where the flushed part of the log ends: segment and offset.
+    pub(crate) fn position(&self) -> Option<(u32, u64)> {
+        let (sender, receiver) = sync_channel(1);
+        let reply = move |position| {
+            let _asker_may_be_gone = sender.send(position);
+        };
+        self.order(Order::Position(Box::new(reply)));
+        receiver.recv().ok()
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Projection> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -162,40 +172,59 @@ impl Embedded {
         ask(&self.shared.register())
     }
 
+    /// The tables say where a request's entries are; what it is comes from the entries.
     pub(crate) fn request(&self, id: &RequestId) -> Result<Option<Stored>, ReadError> {
-        // One lock for both: the places are those of the record.
-        let (found, places) = {
-            let tables = self.tables();
-            let Some(found) = tables.request(id)? else { return Ok(None) };
-            (found, tables.places_of(id)?)
-        };
+        let live = self.shared.register().live(id).cloned();
+        let places = self.tables().places_of(id)?;
         let mut facts = Vec::with_capacity(places.len());
+        let mut effect_key = None;
         for (index, place) in places {
-            let (leaf, disclosures) = self.entry(index, place)?;
-            let Entry::Request { fact, envelope, .. } = leaf.entry else { continue };
-            facts.push(StoredFact { index, t: leaf.t, fact, envelope, disclosures });
+            let (leaf, sealed) = self.entry(index, place)?;
+            let disclosures = values(&leaf, &sealed.disclosures);
+            effect_key = effect_key.or(sealed.effect_key);
+            match leaf.entry {
+                Entry::Request { id: of, fact, envelope } if of == *id => {
+                    facts.push(StoredFact { index, t: leaf.t, fact, envelope, disclosures });
+                }
+                _ => return Err(ReadError::Entry { index, why: format!("expected an entry of `{id}`") }),
+            }
         }
-        Ok(Some(Stored {
-            record: found.record,
+        let found = match live {
+            Some(live) => Some((live.record, live.effect_key, live.opened)),
+            None => {
+                let index = facts.first().map_or(0, |fact| fact.index);
+                let record = lifecycle::replay(facts.iter().map(|fact| &fact.fact))
+                    .map_err(|e| ReadError::Entry { index, why: e.to_string() })?;
+                record.map(|record| (record, effect_key, index))
+            }
+        };
+        Ok(found.map(|(record, effect_key, opened)| Stored {
+            record,
             disclosures: facts.iter().flat_map(|fact| fact.disclosures.iter().cloned()).collect(),
-            effect_key: found.effect_key,
-            opened: found.opened,
+            effect_key,
+            opened,
             facts,
         }))
     }
 
-    #[expect(clippy::type_complexity, reason = "a leaf and its opened disclosures")]
-    fn entry(&self, index: u64, place: Place) -> Result<(Leaf, Vec<(String, serde_json::Value)>), ReadError> {
+    fn entry(&self, index: u64, place: Place) -> Result<(Leaf, Sealed), ReadError> {
         let refused = |why: String| ReadError::Entry { index, why };
         let (bytes, sealed) = self.reader.read(place).map_err(|e| refused(e.to_string()))?;
         let leaf = Leaf::parse(&bytes).map_err(|e| refused(e.to_string()))?;
-        let opened = unseal(&bytes, &sealed, &self.shared.vault).unwrap_or_default();
-        let values = values(&leaf, &opened.disclosures);
-        Ok((leaf, values))
+        Ok((leaf, unseal(&bytes, &sealed, &self.shared.vault).unwrap_or_default()))
     }
 
     pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, ReadError> {
-        Ok(self.tables().list(filter)?)
+        let mut records = self.tables().list(filter)?;
+        let register = self.shared.register();
+        // What is live is said as the log says it.
+        for record in &mut records {
+            if let Some(live) = register.live(&record.terms.id) {
+                record.clone_from(&live.record);
+            }
+        }
+        records.retain(|r| filter.states.is_empty() || filter.states.iter().any(|w| w == r.state.word()));
+        Ok(records)
     }
 
     pub(crate) fn history(&self, history: &History) -> Result<Vec<(u64, Leaf)>, ReadError> {

@@ -3,6 +3,7 @@
 //! The segments are the truth: a change is committed when its frames are flushed there. Everything else in the
 //! folder is made from them and can be made again.
 
+mod backup;
 mod block;
 mod change;
 mod crc;
@@ -26,6 +27,7 @@ mod vault;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{BackedUp, BackupError, Restored, restore_into};
 pub use change::{
     CHANGE_BYTES_MAX, Change, CommitError, Committed, FRAMES_MAX, Frame, NOTICES_MAX, Notice, Receipt,
 };

@@ -148,11 +148,16 @@ impl Publisher {
     fn snapshot(&self, last: u64) -> Result<(u64, Hash, Vec<(TilePath, Vec<u8>)>), PublishError> {
         let growth = self.shared.growth();
         let size = growth.size();
-        let tiles = tiles_grown(last, size).map(|path| {
-            let bytes = growth.tile(path).ok_or_else(|| PublishError::TileMissing(path.to_string()))?;
-            Ok((path, bytes))
-        });
-        Ok((size, growth.root(), tiles.collect::<Result<_, PublishError>>()?))
+        let mut tiles = Vec::new();
+        for path in tiles_grown(last, size) {
+            match growth.tile(path) {
+                Some(bytes) => tiles.push((path, bytes)),
+                // Replay has written full tiles behind the edge and forgotten them.
+                None if path.width().is_full() && self.tiles.exists(path) => {}
+                None => return Err(PublishError::TileMissing(path.to_string())),
+            }
+        }
+        Ok((size, growth.root(), tiles))
     }
 
     fn sign(&self, size: u64, root: Hash) -> Result<SignedCheckpoint, PublishError> {
@@ -203,6 +208,10 @@ impl Tiles {
     /// Whether a tile is there with as many bytes.
     pub(crate) fn holds(&self, tile: TilePath, bytes: u64) -> bool {
         fs::metadata(self.path(&tile.to_string())).is_ok_and(|found| found.len() == bytes)
+    }
+
+    fn exists(&self, tile: TilePath) -> bool {
+        self.path(&tile.to_string()).exists()
     }
 
     /// Partial tiles are not needed once the full one is there (C2SP tlog-tiles, "Partial Tiles").

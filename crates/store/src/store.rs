@@ -1,6 +1,7 @@
 //! The store as the desk sees it: one front for the folder on disk and the twin in memory. It refuses to decide
 //! anything about a request but who was first.
 
+use crate::backup::{BackedUp, BackupError, backup};
 use crate::change::{Change, CommitError, Committed, Notice};
 use crate::disk::Disk;
 use crate::embedded::Embedded;
@@ -120,10 +121,6 @@ impl Store {
     /// A store without files: forgets everything when it is dropped. For tests and the simulation.
     pub fn in_memory(keys: StoreKeys) -> Self {
         Self { backend: Backend::Memory(Arc::new(Memory::new(keys))) }
-    }
-
-    pub(crate) const fn backend(&self) -> &Backend {
-        &self.backend
     }
 
     /// Commits a change, all of it or nothing. It takes its place in the queue before this returns: dropping the
@@ -356,6 +353,17 @@ impl Store {
         match &self.backend {
             Backend::Embedded(store) => store.fold(now, everything),
             Backend::Memory(store) => store.fold(now, everything),
+        }
+    }
+
+    /// Copies the store while it serves into a folder that must be empty or not there. Blocks.
+    ///
+    /// # Errors
+    /// The folder is in use, or something cannot be copied.
+    pub fn backup(&self, to: &Path, now: Timestamp) -> Result<BackedUp, BackupError> {
+        match &self.backend {
+            Backend::Embedded(store) => backup(store, to, now),
+            Backend::Memory(_) => Err(BackupError::NoFiles),
         }
     }
 

@@ -4,8 +4,8 @@ use super::{Projection, ProjectionError, schema};
 use crate::segments::Place;
 use countersign_core::id::{AgentName, RequestId};
 use countersign_core::lifecycle::Record;
+use rusqlite::params_from_iter;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params_from_iter};
 use std::path::Path;
 
 /// The most rows that one question gives.
@@ -35,29 +35,11 @@ pub struct History {
     pub limit: u32,
 }
 
-/// A request as the tables have it.
-pub(crate) struct Found {
-    pub record: Record,
-    pub effect_key: Option<[u8; 32]>,
-    pub opened: u64,
-}
-
 pub(crate) fn limit(wanted: u32) -> u32 {
     if wanted == 0 { LIMIT_MAX } else { wanted.min(LIMIT_MAX) }
 }
 
 impl Projection {
-    pub(crate) fn request(&self, id: &RequestId) -> Result<Option<Found>, ProjectionError> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT record, effect, opened FROM requests WHERE id = ?1")?;
-        let row = statement.query_row([id.as_str()], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, Option<Vec<u8>>>(1)?, row.get::<_, u64>(2)?))
-        });
-        let Some((record, effect, opened)) = row.optional()? else { return Ok(None) };
-        let effect_key = effect.and_then(|bytes| bytes.try_into().ok());
-        Ok(Some(Found { record: parse(&record)?, effect_key, opened }))
-    }
-
     pub(crate) fn list(&self, filter: &Filter) -> Result<Vec<Record>, ProjectionError> {
         // An ended request's word in the state column is that of its end.
         let mut sql = String::from("SELECT record FROM requests WHERE 1 = 1");

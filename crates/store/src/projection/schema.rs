@@ -105,7 +105,8 @@ pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), ProjectionE
         Ok(()) | Err(_) => {}
     }
     let mut target = Connection::open(to)?;
-    Backup::new(connection, &mut target)?.run_to_completion(1024, Duration::ZERO, None)?;
+    // All pages in one step: a copy in several begins again with each transaction of somebody else.
+    Backup::new(connection, &mut target)?.run_to_completion(i32::MAX, Duration::ZERO, None)?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Promises of the store.
 
+mod backup;
 mod conformance;
 mod crash;
 mod spools;
