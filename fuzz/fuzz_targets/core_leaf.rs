@@ -1,0 +1,4 @@
+//! `fuzz::core::leaf` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_fuzz::core::leaf(bytes));

@@ -1,0 +1,4 @@
+//! `fuzz::core::statement` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_fuzz::core::statement(bytes));

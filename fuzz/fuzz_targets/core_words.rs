@@ -1,0 +1,4 @@
+//! `fuzz::core::words` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_fuzz::core::words(bytes));

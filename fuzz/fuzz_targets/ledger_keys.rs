@@ -1,0 +1,4 @@
+//! `ledger::fuzz::keys` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_ledger::fuzz::keys(bytes));

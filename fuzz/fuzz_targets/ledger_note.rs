@@ -1,0 +1,4 @@
+//! `ledger::fuzz::note` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_ledger::fuzz::note(bytes));

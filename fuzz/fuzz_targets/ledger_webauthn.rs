@@ -1,0 +1,4 @@
+//! `ledger::fuzz::webauthn` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_ledger::fuzz::webauthn(bytes));

@@ -1,0 +1,4 @@
+//! `fuzz::verify::log` on every input.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| countersign_fuzz::verify::log(bytes));
