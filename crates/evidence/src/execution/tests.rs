@@ -1,3 +1,5 @@
+//! The gate's account of an execution: what it tells, and what it never makes up.
+
 use super::*;
 use countersign_core::action::{Bound, Obligations};
 use countersign_core::id::{AgentName, EnvName, GroupName, TargetName};

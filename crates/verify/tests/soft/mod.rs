@@ -8,6 +8,7 @@
     reason = "for tests and examples alone"
 )]
 
+pub mod folder;
 mod hand;
 
 pub use hand::Hand;
@@ -109,6 +110,20 @@ impl Log {
         let word = log.sealed(log.ada.sign(payload(&word)));
         log.enrol(record, Some(word));
         log.begin(session());
+        log
+    }
+
+    /// Some 850 leaves, so that there are full and partial tiles in two rows, with decisions of both kinds of key.
+    pub fn busy() -> Self {
+        let mut log = Self::new();
+        for n in 1..=6 {
+            log.run(n, n % 2 == 0);
+            log.batch(&session(), u64::from(n - 1) * 90, 90);
+        }
+        for n in 0..800 {
+            log.batch(&session(), 540 + n, 1);
+        }
+        log.run(7, true);
         log
     }
 
