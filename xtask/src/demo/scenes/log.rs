@@ -1,0 +1,97 @@
+//! The log, verified as an auditor would: over HTTP, with a key that came another way. And a forged copy, refused.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use countersign_sim::clients;
+use countersign_sim::process;
+use serde_json::Value;
+
+use super::Story;
+use crate::demo::config::READER_TOKEN;
+
+const LOG_KEY: &str = "keys/log.vkey";
+/// Which byte of the entries a forger changes.
+const FORGED_BYTE: usize = 40;
+/// How long another program may take to check the log.
+const OTHERS_WITHIN: Duration = Duration::from_secs(30);
+
+pub async fn verified(story: &mut Story) -> Result<()> {
+    let (voice, stage) = (story.voice, &story.stage);
+    let address = format!("http://localhost:{}/log", stage.ports.web);
+    let arguments = ["verify", &address, "--vkey", LOG_KEY, "--token-file", READER_TOKEN];
+    voice.typed("auditor$", &format!("countersign {}", arguments.join(" ")));
+    let said = stage.command(&arguments).await?;
+    voice.shown(&said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>());
+    voice.checked(
+        "the tree, every signature, the chain of keys and the course of each request fit",
+        said.contains("Everything fits"),
+    )?;
+    let report = stage.command(&[&arguments[..], &["--json"]].concat()).await?;
+    let report: Value = serde_json::from_str(&report).context("the report as JSON")?;
+    if !story.person.is_player() {
+        let ended = |word: &str| report.pointer(&format!("/report/requests/{word}")).and_then(Value::as_u64);
+        let ends = [("committed", 2), ("withdrawn", 1), ("denied", 1), ("rolled back", 1)];
+        let as_told = ends.iter().all(|(word, count)| ended(word) == Some(*count));
+        voice.checked(
+            "it tells the same story: two approved and done, one withdrawn, one denied, one rolled back",
+            as_told,
+        )?;
+        let signed = report.pointer("/report/tier") == Some(&Value::from("fork_consistent"));
+        voice.checked("its tier of evidence is printed: people signed the log as they saw it", signed)?;
+    }
+    forged(story).await?;
+    by_others(story).await
+}
+
+/// One byte of a copy is changed.
+async fn forged(story: &Story) -> Result<()> {
+    let copy = story.stage.folder().join("forged");
+    copy_folder(&story.stage.folder().join("data/tiles"), &copy)?;
+    let entries = first_file(&copy.join("tile/entries"))?;
+    let mut bytes = std::fs::read(&entries)?;
+    let byte = bytes.get_mut(FORGED_BYTE).context("the log's entries are shorter than a forger needs")?;
+    *byte ^= 1;
+    std::fs::write(&entries, bytes)?;
+    let done = story.stage.countersign.run(&["verify", "forged", "--vkey", LOG_KEY]).await?;
+    story.voice.typed("auditor$", "countersign verify a-copy-with-one-changed-bit --vkey keys/log.vkey");
+    story.voice.shown(&done.stdout.lines().map(str::to_owned).collect::<Vec<_>>());
+    story
+        .voice
+        .checked("one changed bit is found", done.code == Some(1) && done.stdout.contains("DOES NOT FIT"))
+}
+
+/// A program that is not ours, where it is installed (by `scripts/setup --for test`).
+async fn by_others(story: &Story) -> Result<()> {
+    let Some(program) = clients::log_verifier() else { return Ok(()) };
+    let folder = story.stage.folder();
+    let mut command = tokio::process::Command::new(program);
+    command.arg("verify-checkpoint").arg("--tiles").arg(folder.join("data/tiles"));
+    command.arg("--vkey-file").arg(folder.join(LOG_KEY));
+    let done = process::run(command, "", OTHERS_WITHIN).await?;
+    story.voice.checked("aics-tlog, a verifier that is not ours, accepts the log", done.success().is_ok())
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from).with_context(|| format!("reading `{}`", from.display()))? {
+        let entry = entry?;
+        let place = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &place)?;
+        } else {
+            std::fs::copy(entry.path(), place)?;
+        }
+    }
+    Ok(())
+}
+
+/// The first file below a folder.
+fn first_file(folder: &Path) -> Result<PathBuf> {
+    let mut entries =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    entries.sort();
+    let first = entries.into_iter().next().with_context(|| format!("`{}` is empty", folder.display()))?;
+    if first.is_dir() { first_file(&first) } else { Ok(first) }
+}
