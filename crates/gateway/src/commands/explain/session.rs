@@ -1,0 +1,218 @@
+//! A session that nothing runs in: what each message would do to it, so that the next one is read as it would be.
+//! Knows no server; where it cannot know, the analysis says unknown or opaque.
+
+use countersign_core::action::Impact;
+use countersign_core::label::Label;
+use countersign_protocols::postgres::codec::TransactionStatus;
+use countersign_protocols::postgres::session::Session;
+use countersign_protocols::sql::session::SessionState;
+use countersign_protocols::sql::{Analysis, What};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Statements that SQL may keep prepared here.
+const PREPARED_MAX: usize = 10_000;
+/// Savepoints that one transaction may have here.
+const SAVEPOINTS_MAX: usize = 1_000;
+
+/// The session, and what a transaction's end makes of it.
+pub(super) struct Simulated {
+    pub(super) session: Session,
+    /// Labels of what was read before.
+    pub(super) labels: BTreeSet<Label>,
+    role: String,
+    prepared: BTreeMap<String, String>,
+    transaction: Option<Transaction>,
+}
+
+/// The states to go back to.
+struct Transaction {
+    before: SessionState,
+    /// The state without what was set for this transaction only.
+    lasting: SessionState,
+    savepoints: Vec<(String, SessionState, SessionState)>,
+}
+
+impl Simulated {
+    /// A fresh session of this role.
+    pub(super) fn new(role: &str) -> Self {
+        Self {
+            session: Session::new(SessionState::new(role)),
+            labels: BTreeSet::new(),
+            role: role.to_owned(),
+            prepared: BTreeMap::new(),
+            transaction: None,
+        }
+    }
+
+    /// The impact with that of each prepared text that is executed by name.
+    pub(super) fn with_prepared(
+        &self,
+        analysis: &Analysis,
+        mut impact: Impact,
+        analyse: impl Fn(&Self, &str) -> Option<Analysis>,
+    ) -> Impact {
+        for statement in &analysis.statements {
+            let What::Execute { name, nullable } = &statement.what else { continue };
+            match self.prepared.get(name).and_then(|text| analyse(self, text)) {
+                Some(inner) => {
+                    let is_null = |number: u16| {
+                        let at = usize::from(number).checked_sub(1);
+                        at.and_then(|at| nullable.get(at)).is_none_or(|nullable| *nullable)
+                    };
+                    for inner in &inner.statements {
+                        join(&mut impact, inner.impact_for(is_null));
+                    }
+                }
+                // Nobody has seen what it runs.
+                None => impact.opaque = true,
+            }
+        }
+        impact
+    }
+
+    /// Goes on as if the message had run.
+    pub(super) fn ran(&mut self, analysis: &Analysis, text: &str) {
+        for statement in &analysis.statements {
+            match &statement.what {
+                What::Begin { .. } => self.begin(),
+                What::Commit { chain } => self.end(true, *chain),
+                What::Rollback { chain } => self.end(false, *chain),
+                What::Savepoint { name } => self.savepoint(name),
+                What::RollbackTo { name } => self.roll_back_to(name),
+                What::Set { name, values, local } if !name.starts_with("countersign.") => {
+                    self.set(name, values.as_deref(), *local);
+                }
+                What::Reset { name } => self.reset(name.as_deref()),
+                What::Discard { all, temp } => self.discard(*all, *temp),
+                What::Prepare { name, text: range } => {
+                    if let Some(inner) =
+                        text.get(range.clone()).filter(|_| self.prepared.len() < PREPARED_MAX)
+                    {
+                        self.prepared.insert(name.clone(), inner.to_owned());
+                    }
+                }
+                What::Deallocate { name: Some(name) } => drop(self.prepared.remove(name)),
+                What::Deallocate { name: None } => self.prepared.clear(),
+                What::Utility { temp: true, .. } => self.session.state.temp_objects = true,
+                _ => {}
+            }
+        }
+        // The gate's own settings and the reason, as the gate itself notes them.
+        let state = self.session.state.clone();
+        self.session.ran(analysis, text);
+        let reveal = self.session.state.reveal;
+        self.session.state = SessionState { reveal, ..state };
+        if let Some(transaction) = &mut self.transaction {
+            transaction.lasting.reveal = reveal;
+            transaction.before.reveal = reveal;
+        }
+    }
+
+    fn begin(&mut self) {
+        if self.transaction.is_none() {
+            let state = self.session.state.clone();
+            self.transaction =
+                Some(Transaction { before: state.clone(), lasting: state, savepoints: Vec::new() });
+        }
+        self.session.status = TransactionStatus::Open;
+    }
+
+    fn end(&mut self, commit: bool, chain: bool) {
+        if let Some(transaction) = self.transaction.take() {
+            self.session.state = if commit { transaction.lasting } else { transaction.before };
+        }
+        self.session.state.path_in_transaction = false;
+        self.session.status = TransactionStatus::Idle;
+        if chain {
+            self.begin();
+        }
+    }
+
+    fn savepoint(&mut self, name: &str) {
+        let state = self.session.state.clone();
+        if let Some(transaction) = self.transaction.as_mut().filter(|t| t.savepoints.len() < SAVEPOINTS_MAX) {
+            let lasting = transaction.lasting.clone();
+            transaction.savepoints.push((name.to_owned(), state, lasting));
+        }
+    }
+
+    fn roll_back_to(&mut self, name: &str) {
+        let Some(transaction) = &mut self.transaction else { return };
+        let Some(at) = transaction.savepoints.iter().rposition(|(known, _, _)| known == name) else { return };
+        transaction.savepoints.truncate(at + 1);
+        if let Some((_, state, lasting)) = transaction.savepoints.last() {
+            self.session.state = state.clone();
+            transaction.lasting = lasting.clone();
+        }
+    }
+
+    fn set(&mut self, name: &str, values: Option<&[String]>, local: bool) {
+        let role = self.role.clone();
+        let apply = |state: &mut SessionState| match (name, values) {
+            ("search_path", Some(values)) => state.search_path = values.to_vec(),
+            ("search_path", None) => state.search_path = SessionState::new(&role).search_path,
+            ("role", Some([value])) if value != "none" => state.role.clone_from(value),
+            ("role", _) => state.role.clone_from(&state.user),
+            ("session_authorization", Some([value])) => {
+                state.user.clone_from(value);
+                state.role.clone_from(value);
+            }
+            ("session_authorization", _) => {
+                state.user.clone_from(&role);
+                state.role.clone_from(&role);
+            }
+            ("standard_conforming_strings", Some([value])) => {
+                state.standard_conforming_strings = countersign_protocols::sql::settings::is_on(value);
+            }
+            ("client_encoding" | "names", Some([value])) => {
+                state.client_encoding_utf8 =
+                    ["utf8", "utf-8", "unicode"].contains(&value.to_lowercase().as_str());
+            }
+            _ => {}
+        };
+        // SET LOCAL outside a transaction does nothing but warn.
+        if local && self.transaction.is_none() {
+            return;
+        }
+        apply(&mut self.session.state);
+        if let Some(transaction) = self.transaction.as_mut().filter(|_| !local) {
+            apply(&mut transaction.lasting);
+        }
+        if self.transaction.is_some() && ["search_path", "role", "session_authorization"].contains(&name) {
+            self.session.state.path_in_transaction = true;
+        }
+    }
+
+    fn reset(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => self.set(name, None, false),
+            None => {
+                for name in ["search_path", "standard_conforming_strings"] {
+                    self.set(name, None, false);
+                }
+                self.session.state.standard_conforming_strings = true;
+                self.session.state.client_encoding_utf8 = true;
+            }
+        }
+    }
+
+    fn discard(&mut self, all: bool, temp: bool) {
+        if all {
+            self.session.state = SessionState::new(&self.role);
+            self.prepared.clear();
+        }
+        if temp {
+            self.session.state.temp_objects = false;
+        }
+    }
+}
+
+fn join(impact: &mut Impact, other: Impact) {
+    impact.pairs.extend(other.pairs);
+    impact.reach.extend(other.reach);
+    impact.labels.extend(other.labels);
+    impact.opaque |= other.opaque;
+    impact.unknown |= other.unknown;
+    impact.drops_database |= other.drops_database;
+    impact.unbounded |= other.unbounded;
+}

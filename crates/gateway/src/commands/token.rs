@@ -1,0 +1,85 @@
+//! `countersign token`: makes agents' short-lived tokens with the gate's token key, and revokes them at the running
+//! gate.
+
+use super::{block_on, gate, say};
+use crate::assembly::House;
+use anyhow::{Context, Result, anyhow};
+use clap::Subcommand;
+use countersign_core::id::{AgentName, ID_BYTES, TokenId};
+use countersign_core::time::Seconds;
+use countersign_identity::tokens::{self, Claims};
+use serde_json::json;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Agents' short-lived tokens.
+#[derive(Debug, Subcommand)]
+pub enum Arguments {
+    /// Make a token. It is the only thing on stdout; its id is on stderr.
+    Issue(Issue),
+    /// Refuse a token from now on, at the running gate.
+    Revoke {
+        /// The token's id, as `issue` printed it on stderr.
+        id: String,
+    },
+}
+
+/// Make a token.
+#[derive(Debug, clap::Args)]
+pub struct Issue {
+    /// The agent.
+    #[arg(long)]
+    agent: String,
+    /// The person it acts for. They never approve what it asks for.
+    #[arg(long = "for", value_name = "PERSON")]
+    acts_for: Option<String>,
+    /// The one target it is for. Left out: every target.
+    #[arg(long)]
+    target: Option<String>,
+    /// How long it is good: 30m, 1h, at most 12h.
+    #[arg(long, default_value = "1h")]
+    ttl: String,
+}
+
+pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
+    match arguments {
+        Arguments::Issue(arguments) => issue(config, arguments),
+        Arguments::Revoke { id } => revoke(config, id),
+    }
+}
+
+fn issue(config: &Path, arguments: &Issue) -> Result<ExitCode> {
+    let house = House::load(config)?;
+    let agent = AgentName::parse(&arguments.agent).context("--agent")?;
+    let acts_for =
+        arguments.acts_for.as_deref().map(|name| house.person(name)).transpose().context("--for")?;
+    let target =
+        arguments.target.as_deref().map(|name| house.target(name)).transpose().context("--target")?;
+    // The chain is checked here too: a token that no gate takes is better not made.
+    let principal = house.agents.principal(&agent, None, acts_for.as_ref())?;
+    let life = Seconds::parse(&arguments.ttl).context("--ttl")?;
+    let mut random = [0u8; ID_BYTES];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| anyhow!("no randomness can be drawn"))?;
+    let now = crate::clock::now();
+    let claims = Claims {
+        id: TokenId::from_bytes(random),
+        agent,
+        pipeline: principal.pipeline,
+        acts_for: principal.acts_for,
+        target: target.map(|(name, _)| name.clone()),
+        issued_at: now,
+        expires_at: now.plus(life),
+    };
+    let token = tokens::issue(&house.keys.token()?, &claims)?;
+    eprintln!("token {} of `{}`, good until {}", claims.id, claims.agent, claims.expires_at);
+    say(token.expose());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn revoke(config: &Path, id: &str) -> Result<ExitCode> {
+    let id = TokenId::parse(id)?;
+    let gate = gate(config)?;
+    block_on(async { gate.post::<serde_json::Value>("/tokens/revoke", &json!({ "id": id })).await })?;
+    say(&format!("Revoked {id}. Sessions that it opened end with their next action."));
+    Ok(ExitCode::SUCCESS)
+}

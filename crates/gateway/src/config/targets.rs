@@ -1,0 +1,125 @@
+//! The checks of targets: nothing reaches a server in clear over a network, and no agent does either.
+
+use super::ConfigError;
+use super::checked::{Role, ServerTls, Target, TlsFiles};
+use super::checks::Check;
+use super::raw::{RawAddress, RawRole, RawServerTls, RawTarget, RawTlsFiles};
+use countersign_core::id::{AgentName, EnvName, TargetName};
+use countersign_protocols::postgres::upstream::Address;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+impl Check<'_> {
+    pub(super) fn targets(
+        &self,
+        raw: BTreeMap<String, RawTarget>,
+    ) -> Result<BTreeMap<TargetName, Target>, ConfigError> {
+        let mut listens = BTreeSet::new();
+        let mut targets = BTreeMap::new();
+        for (name, raw) in raw {
+            let key = format!("targets.{name}");
+            let listen = raw.listen;
+            if listen.port() != 0 && !listens.insert(listen) {
+                let message =
+                    format!("found {listen}, where another target listens: give it a port of its own");
+                return Err(self.value(format!("{key}.listen"), message));
+            }
+            let parsed = self.name(&key, &name, TargetName::parse)?;
+            targets.insert(parsed, self.target(&key, raw)?);
+        }
+        Ok(targets)
+    }
+
+    pub(super) fn target(&self, key: &str, raw: RawTarget) -> Result<Target, ConfigError> {
+        if raw.client_tls.is_none() && !raw.listen.ip().is_loopback() {
+            let message = format!(
+                "found {} without client_tls: agents' tokens would cross the network in clear",
+                raw.listen
+            );
+            return Err(self.value(format!("{key}.listen"), message));
+        }
+        if raw.databases.is_empty() {
+            return Err(self.value(format!("{key}.databases"), "expected at least one database"));
+        }
+        let address = self.address(key, raw.address)?;
+        let tls = self.server_tls(key, raw.tls, &address)?;
+        let mut roles = BTreeMap::new();
+        for (agent, role) in raw.roles {
+            let agent = self.name(&format!("{key}.roles"), &agent, AgentName::parse)?;
+            roles.insert(agent, self.role(role));
+        }
+        let databases = raw.databases.into_iter();
+        Ok(Target {
+            env: self.name(&format!("{key}.env"), &raw.env, EnvName::parse)?,
+            listen: raw.listen,
+            address,
+            tls,
+            databases: databases.map(|(name, d)| (name, self.folder.join(d.catalogue))).collect(),
+            roles,
+            default_role: raw.default_role.map(|role| self.role(role)),
+            catalogue_role: self.role(raw.catalogue_role),
+            client_tls: raw.client_tls.map(|files| self.tls_files(files)),
+        })
+    }
+
+    pub(super) fn address(&self, key: &str, raw: RawAddress) -> Result<Address, ConfigError> {
+        let text = match raw {
+            RawAddress::Unix(unix) => {
+                return Ok(Address::Unix { dir: self.folder.join(unix.unix), port: unix.port });
+            }
+            RawAddress::Tcp(text) => text,
+        };
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        match parts {
+            Some((host, port)) if !host.is_empty() => {
+                let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                Ok(Address::Tcp { host, port })
+            }
+            _ => Err(self.value(format!("{key}.address"), format!("expected `host:port`, found `{text}`"))),
+        }
+    }
+
+    pub(super) fn server_tls(
+        &self,
+        key: &str,
+        raw: RawServerTls,
+        address: &Address,
+    ) -> Result<Option<ServerTls>, ConfigError> {
+        let key = format!("{key}.tls");
+        match raw {
+            RawServerTls::Require(require) => {
+                Ok(Some(ServerTls { ca: self.folder.join(require.ca), server_name: require.server_name }))
+            }
+            RawServerTls::Word(word) if word == "disable" => {
+                let near = match address {
+                    Address::Unix { .. } => true,
+                    Address::Tcp { host, .. } => is_loopback(host),
+                };
+                if near {
+                    return Ok(None);
+                }
+                let message = "found \"disable\" for a server that is neither on loopback nor a Unix socket: \
+                               give it { ca = \"ca.pem\", server_name = \"…\" }";
+                Err(self.value(key, message))
+            }
+            RawServerTls::Word(word) => {
+                let message = format!(
+                    "expected \"disable\" or {{ ca = \"…\", server_name = \"…\" }}, found \"{word}\""
+                );
+                Err(self.value(key, message))
+            }
+        }
+    }
+
+    pub(super) fn role(&self, raw: RawRole) -> Role {
+        Role { role: raw.role, password: raw.password.map(|password| password.within(self.folder)) }
+    }
+
+    pub(super) fn tls_files(&self, raw: RawTlsFiles) -> TlsFiles {
+        TlsFiles { cert: self.folder.join(raw.cert), key: self.folder.join(raw.key) }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
