@@ -1,0 +1,152 @@
+//! What expressions call: functions, subqueries, casts, JSON.
+
+use super::expr::literal_text;
+use super::scope::written;
+use super::walk::Walk;
+use countersign_core::kind::Kind;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{
+    FuncCall, JsonAggConstructor, JsonBehavior, JsonOutput, JsonValueExpr, Node, SortBy, SubLink, TypeName,
+    WindowDef,
+};
+
+impl Walk<'_> {
+    pub(super) fn function(&mut self, call: &FuncCall) {
+        let FuncCall {
+            funcname,
+            args,
+            agg_order,
+            agg_filter,
+            over,
+            agg_within_group: _,
+            agg_star: _,
+            agg_distinct: _,
+            func_variadic: _,
+            funcformat: _,
+            location: _,
+        } = call;
+        match written(funcname) {
+            Some((schema, name)) if name == "set_config" && harmless_set_config(args) => {
+                let schema_ok = schema.as_ref().is_none_or(|s| s == "pg_catalog");
+                let own = self.known.facts().functions_user.contains_key(&name);
+                if !schema_ok || own {
+                    self.calls((schema, name));
+                }
+                self.does(Kind::Session);
+            }
+            Some(name) => self.calls(name),
+            None => self.opaque("a function has a name that is not understood"),
+        }
+        self.exprs(args);
+        self.exprs(agg_order);
+        self.maybe(agg_filter);
+        if let Some(over) = over {
+            self.window(over);
+        }
+    }
+
+    pub(super) fn window(&mut self, window: &WindowDef) {
+        self.exprs(&window.partition_clause);
+        self.exprs(&window.order_clause);
+        self.maybe(&window.start_offset);
+        self.maybe(&window.end_offset);
+    }
+
+    pub(super) fn sort(&mut self, sort: &SortBy) {
+        if !sort.use_op.is_empty() {
+            self.operator(&sort.use_op);
+        }
+        self.maybe(&sort.node);
+    }
+
+    pub(super) fn sublink(&mut self, link: &SubLink) {
+        self.maybe(&link.testexpr);
+        if link.testexpr.is_some() {
+            match link.oper_name.is_empty() {
+                true => self.operates((None, "=".to_owned())),
+                false => self.operator(&link.oper_name),
+            }
+        }
+        self.query(link.subselect.as_deref());
+    }
+
+    pub(super) fn indirection(&mut self, list: &[Node]) {
+        for node in list {
+            match &node.node {
+                // `(x).f` is the field, or `f(x)` where there is none.
+                Some(NodeEnum::String(field)) => {
+                    let facts = self.known.facts();
+                    let system = ("pg_catalog".to_owned(), field.sval.clone());
+                    let function = facts.functions_user.contains_key(&field.sval)
+                        || facts.functions_system.contains_key(&system);
+                    if function {
+                        self.calls((None, field.sval.clone()));
+                    }
+                }
+                _ => self.expr(Some(node)),
+            }
+        }
+    }
+
+    // === types ===
+
+    pub(super) fn type_name(&mut self, name: Option<&TypeName>) {
+        let Some(name) = name else { return };
+        self.exprs(&name.typmods);
+        if name.setof || name.pct_type {
+            self.opaque("a type is named by way of something else");
+            return;
+        }
+        let facts = self.known.facts();
+        let found = match written(&name.names) {
+            Some((Some(schema), name)) => facts.type_named(&schema, &name),
+            Some((None, name)) => {
+                if self.session.temp_objects {
+                    self.opaque(format!("`{name}` may be a temporary object"));
+                }
+                self.path.iter().find_map(|schema| facts.type_named(schema, &name))
+            }
+            None => None,
+        };
+        match found {
+            Some(oid) => self.computes_with(oid),
+            None => self.opaque("a type is named that is not known"),
+        }
+    }
+
+    // === JSON ===
+
+    pub(super) fn json_value(&mut self, value: Option<&JsonValueExpr>) {
+        if let Some(value) = value {
+            self.maybe(&value.raw_expr);
+            self.maybe(&value.formatted_expr);
+        }
+    }
+
+    pub(super) fn json_output(&mut self, output: Option<&JsonOutput>) {
+        self.type_name(output.and_then(|output| output.type_name.as_ref()));
+    }
+
+    pub(super) fn json_behaviour(&mut self, behaviour: Option<&JsonBehavior>) {
+        if let Some(behaviour) = behaviour {
+            self.maybe(&behaviour.expr);
+        }
+    }
+
+    pub(super) fn json_aggregate(&mut self, constructor: Option<&JsonAggConstructor>) {
+        let Some(constructor) = constructor else { return };
+        self.json_output(constructor.output.as_ref());
+        self.maybe(&constructor.agg_filter);
+        self.exprs(&constructor.agg_order);
+        if let Some(over) = &constructor.over {
+            self.window(over);
+        }
+    }
+}
+
+/// `set_config` with literals, of a setting that may pass and that changes nothing of what texts mean.
+fn harmless_set_config(args: &[Node]) -> bool {
+    let [name, value, _] = args else { return false };
+    let (Some(name), Some(value)) = (literal_text(name), literal_text(value)) else { return false };
+    crate::sql::settings::allow_listed(&name, &value) && !crate::sql::settings::changes_meaning(&name)
+}

@@ -1,0 +1,213 @@
+//! Target lists, and the clauses whose names and numbers may mean a column of the result.
+
+use super::expr::literal_text;
+use super::scope::{names, written};
+use super::select::{Out, Outs};
+use super::walk::Walk;
+use countersign_core::kind::Kind;
+use pg_query::NodeEnum;
+use pg_query::protobuf::{Node, ResTarget};
+use std::collections::BTreeSet;
+
+/// Which names a clause looks at first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    InputFirst,
+    OutputFirst,
+    OutputOnly,
+}
+
+impl Walk<'_> {
+    pub(super) fn targets(&mut self, list: &[Node], plain: bool) -> Outs {
+        let mut outs = Outs::default();
+        for node in list {
+            let Some(NodeEnum::ResTarget(target)) = &node.node else {
+                self.opaque("something stands in the target list that is not understood");
+                continue;
+            };
+            self.target(target, plain, &mut outs);
+        }
+        outs
+    }
+
+    pub(super) fn target(&mut self, target: &ResTarget, plain: bool, outs: &mut Outs) {
+        let ResTarget { name, indirection, val, location: _ } = target;
+        self.indirection(indirection);
+        let column = match val.as_deref().and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::ColumnRef(column)) => column,
+            Some(node) => {
+                // `(x).*` gives any number of columns.
+                outs.open |= matches!(node, NodeEnum::AIndirection(_));
+                let name = if name.is_empty() { name_of(node) } else { name.clone() };
+                outs.columns.push(Out { name, labelled: None });
+                self.maybe(val);
+                return;
+            }
+            None => return,
+        };
+        let meaning = self.meaning(column);
+        let fields = names(&column.fields);
+        let star = fields.last().is_some_and(Option::is_none);
+        if !meaning.rows.is_empty() || meaning.function.is_some() || meaning.nothing {
+            let last = fields.last().cloned().flatten().unwrap_or_default();
+            let name = if name.is_empty() { last } else { name.clone() };
+            outs.columns.push(Out { name, labelled: None });
+            self.uses(column);
+            return;
+        }
+        // USING merges columns, so that numbers in ORDER BY count otherwise than the list here.
+        outs.open |= star && (meaning.open || self.merged);
+        if meaning.columns.is_empty() && !star {
+            let last = fields.last().cloned().flatten().unwrap_or_default();
+            outs.columns
+                .push(Out { name: if name.is_empty() { last } else { name.clone() }, labelled: None });
+        }
+        for column in meaning.columns {
+            let labelled = column.oid.filter(|_| !column.labels.is_empty());
+            match labelled {
+                Some(oid) if plain => self.shows(oid, &column.labels),
+                Some(oid) => self.reveals(oid, &column.labels),
+                None => {}
+            }
+            let name = match (star, name.is_empty()) {
+                (false, false) => name.clone(),
+                (false, true) => fields.last().cloned().flatten().unwrap_or_default(),
+                (true, _) => column.name.clone(),
+            };
+            outs.columns.push(Out { name, labelled: labelled.map(|oid| (oid, column.labels.clone())) });
+        }
+    }
+
+    pub(super) fn distinct(&mut self, clause: &[Node], outs: &Outs) {
+        // Plain DISTINCT is a list of one empty node.
+        if clause.iter().all(|node| node.node.is_none()) {
+            if !clause.is_empty() {
+                self.reveal_outs(&outs.columns);
+            }
+            return;
+        }
+        self.by_name(clause, outs, Names::OutputFirst);
+    }
+
+    pub(super) fn reveal_outs(&mut self, outs: &[Out]) {
+        for (oid, labels) in outs.iter().filter_map(|out| out.labelled.clone()) {
+            self.reveals(oid, &labels);
+        }
+    }
+
+    /// GROUP BY, ORDER BY and DISTINCT ON: a name or a number may mean a column of the result.
+    pub(super) fn by_name(&mut self, list: &[Node], outs: &Outs, order: Names) {
+        let bulk = self.bulk.clone();
+        for node in list {
+            let inner = match &node.node {
+                Some(NodeEnum::SortBy(sort)) => {
+                    if !sort.use_op.is_empty() {
+                        self.operator(&sort.use_op);
+                    }
+                    sort.node.as_deref()
+                }
+                _ => Some(node),
+            };
+            self.one_by_name(inner, outs, order);
+        }
+        self.bulk = bulk;
+    }
+
+    fn one_by_name(&mut self, node: Option<&Node>, outs: &Outs, order: Names) {
+        match node.and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::AConst(_)) => {
+                let number = literal_number(node);
+                let at = number.and_then(|n| n.checked_sub(1)).filter(|_| !outs.open);
+                match at.and_then(|at| outs.columns.get(at)) {
+                    Some(out) => self.reveal_outs(std::slice::from_ref(out)),
+                    None => self.reveal_outs(&outs.columns),
+                }
+            }
+            Some(NodeEnum::ColumnRef(column)) => {
+                let fields = names(&column.fields);
+                let [Some(name)] = fields.as_slice() else {
+                    return self.uses(column);
+                };
+                let hits: Vec<Out> = outs.columns.iter().filter(|out| out.name == *name).cloned().collect();
+                let meaning = self.meaning(column);
+                let input = !meaning.columns.is_empty() || !meaning.rows.is_empty();
+                match order {
+                    Names::InputFirst if input => self.uses(column),
+                    _ if !hits.is_empty() => self.reveal_outs(&hits),
+                    Names::OutputOnly => {}
+                    _ if outs.open && !input => self.reveal_outs(&outs.columns),
+                    _ => self.uses(column),
+                }
+            }
+            Some(NodeEnum::GroupingSet(set)) => {
+                for node in &set.content {
+                    self.one_by_name(Some(node), outs, order);
+                }
+            }
+            Some(NodeEnum::RowExpr(row)) => {
+                for node in &row.args {
+                    self.one_by_name(Some(node), outs, order);
+                }
+            }
+            _ => self.expr(node),
+        }
+    }
+
+    pub(super) fn locking(&mut self, list: &[Node]) {
+        if list.is_empty() {
+            return;
+        }
+        self.locks = true;
+        let facts = self.known.facts();
+        let sources: Vec<u32> = self.frames.last().into_iter().flatten().filter_map(|s| s.oid).collect();
+        let relations = sources.iter().filter_map(|oid| facts.relations.get(oid));
+        let tables: BTreeSet<u32> = relations.flat_map(|relation| self.tables_behind(relation)).collect();
+        if tables.is_empty() {
+            self.does(Kind::Write);
+        }
+        for table in tables.iter().filter_map(|oid| facts.relations.get(oid)) {
+            self.does_to(Kind::Write, &table.name);
+        }
+    }
+}
+
+fn literal_number(node: Option<&Node>) -> Option<usize> {
+    node.and_then(literal_text)?.parse().ok()
+}
+
+/// The name that a result's column gets of its expression; close enough, since such columns are never labelled.
+fn name_of(node: &NodeEnum) -> String {
+    match node {
+        NodeEnum::FuncCall(call) => written(&call.funcname).map(|(_, name)| name).unwrap_or_default(),
+        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::ColumnRef(c)) => names(&c.fields).pop().flatten().unwrap_or_default(),
+            Some(inner @ (NodeEnum::FuncCall(_) | NodeEnum::TypeCast(_))) => name_of(inner),
+            _ => {
+                let name = cast.type_name.as_ref().map(|t| names(&t.names)).unwrap_or_default();
+                name.into_iter().flatten().next_back().unwrap_or_default()
+            }
+        },
+        NodeEnum::CollateClause(c) => {
+            c.arg.as_deref().and_then(|n| n.node.as_ref()).map(name_of).unwrap_or_default()
+        }
+        NodeEnum::ColumnRef(c) => names(&c.fields).pop().flatten().unwrap_or_default(),
+        NodeEnum::AIndirection(e) => names(&e.indirection).pop().flatten().unwrap_or_default(),
+        NodeEnum::SubLink(link) => match link.subselect.as_deref().and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::SelectStmt(select)) => {
+                match select.target_list.first().and_then(|n| n.node.as_ref()) {
+                    Some(NodeEnum::ResTarget(target)) if !target.name.is_empty() => target.name.clone(),
+                    Some(NodeEnum::ResTarget(target)) => {
+                        target.val.as_deref().and_then(|n| n.node.as_ref()).map(name_of).unwrap_or_default()
+                    }
+                    _ => String::new(),
+                }
+            }
+            _ => String::new(),
+        },
+        NodeEnum::CaseExpr(_) => "case".to_owned(),
+        NodeEnum::CoalesceExpr(_) => "coalesce".to_owned(),
+        NodeEnum::AArrayExpr(_) => "array".to_owned(),
+        NodeEnum::RowExpr(_) => "row".to_owned(),
+        _ => "?column?".to_owned(),
+    }
+}

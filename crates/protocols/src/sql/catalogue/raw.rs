@@ -1,0 +1,146 @@
+//! The catalogue as text: TOML in, TOML out. What comes in is strange until it has been checked.
+
+use super::{CATALOGUE_BYTES_MAX, Catalogue, ColumnEntry, TableEntry};
+use countersign_core::action::TableName;
+use countersign_core::id::{AgentName, IdError};
+use countersign_core::label::{Label, LabelError};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// Why a text is no catalogue.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// More text than is read.
+    #[error("expected a catalogue of at most {CATALOGUE_BYTES_MAX} bytes, found {0}")]
+    TooLong(usize),
+    /// Not TOML, or not the keys of a catalogue.
+    #[error("expected a catalogue: {0}")]
+    Toml(#[from] toml::de::Error),
+    /// A label that is none.
+    #[error("in `{table}`: {error}")]
+    Label {
+        /// Where.
+        table: TableName,
+        /// Why.
+        error: LabelError,
+    },
+    /// An agent that is none.
+    #[error("in `{table}`: {error}")]
+    Agent {
+        /// Where.
+        table: TableName,
+        /// Why.
+        error: IdError,
+    },
+    /// The same thing twice.
+    #[error("expected each table and column once, found `{0}` again; remove one")]
+    Twice(String),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCatalogue {
+    #[serde(default)]
+    table: Vec<RawTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTable {
+    schema: String,
+    name: String,
+    oid: u32,
+    #[serde(default)]
+    own: Vec<String>,
+    #[serde(default)]
+    column: Vec<RawColumn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawColumn {
+    name: String,
+    attnum: i16,
+    #[serde(rename = "type")]
+    type_name: String,
+    #[serde(default)]
+    labels: Vec<String>,
+}
+
+pub(super) fn parse(text: &str) -> Result<Catalogue, CatalogueError> {
+    if text.len() > CATALOGUE_BYTES_MAX {
+        return Err(CatalogueError::TooLong(text.len()));
+    }
+    let raw: RawCatalogue = toml::from_str(text)?;
+    let mut tables = BTreeMap::new();
+    let mut oids = BTreeSet::new();
+    for table in raw.table {
+        let (name, entry) = checked(table)?;
+        if !oids.insert(entry.oid) {
+            return Err(CatalogueError::Twice(format!("oid {}", entry.oid)));
+        }
+        if tables.insert(name.clone(), entry).is_some() {
+            return Err(CatalogueError::Twice(name.to_string()));
+        }
+    }
+    Ok(Catalogue { tables })
+}
+
+fn checked(raw: RawTable) -> Result<(TableName, TableEntry), CatalogueError> {
+    let table = TableName { schema: raw.schema, name: raw.name };
+    let agent = |text: &String| {
+        AgentName::parse(text).map_err(|error| CatalogueError::Agent { table: table.clone(), error })
+    };
+    let own = raw.own.iter().map(agent).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut columns = BTreeMap::new();
+    let mut attnums = BTreeSet::new();
+    for column in raw.column {
+        let label = |text: &String| {
+            Label::parse(text).map_err(|error| CatalogueError::Label { table: table.clone(), error })
+        };
+        let labels = column.labels.iter().map(label).collect::<Result<BTreeSet<_>, _>>()?;
+        let twice = || CatalogueError::Twice(format!("{table}.{}", column.name));
+        if !attnums.insert(column.attnum) {
+            return Err(twice());
+        }
+        let entry = ColumnEntry { attnum: column.attnum, type_name: column.type_name, labels };
+        if columns.insert(column.name.clone(), entry).is_some() {
+            return Err(twice());
+        }
+    }
+    Ok((table, TableEntry { oid: raw.oid, own, columns }))
+}
+
+pub(super) fn print(catalogue: &Catalogue) -> String {
+    let mut out = String::new();
+    for (name, table) in &catalogue.tables {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let own: Vec<&str> = table.own.iter().map(AgentName::as_str).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "[[table]]\nschema = {}\nname = {}", quoted(&name.schema), quoted(&name.name));
+        let _ = writeln!(out, "oid = {}\nown = {}\ncolumn = [", table.oid, list(&own));
+        let mut columns: Vec<_> = table.columns.iter().collect();
+        columns.sort_by_key(|(name, column)| (column.attnum, *name));
+        for (name, column) in columns {
+            let labels: Vec<&str> = column.labels.iter().map(Label::as_str).collect();
+            let (name, kind) = (quoted(name), quoted(&column.type_name));
+            let (attnum, labels) = (column.attnum, list(&labels));
+            let _ =
+                writeln!(out, "  {{ name = {name}, attnum = {attnum}, type = {kind}, labels = {labels} }},");
+        }
+        out.push_str("]\n");
+    }
+    out
+}
+
+fn list(words: &[&str]) -> String {
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    format!("[{}]", words.join(", "))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}

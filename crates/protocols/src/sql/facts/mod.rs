@@ -1,0 +1,286 @@
+//! What PostgreSQL itself knows, as one snapshot: relations, keys, views, functions, operators, types. Knows no
+//! labels and no policy.
+
+mod build;
+mod queries;
+
+pub use build::FactsError;
+pub use queries::{FINGERPRINT, FIRST_USER_OID, QUERIES, SETUP};
+
+use countersign_core::action::TableName;
+use countersign_core::digest::Digest;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// The schemas that come with every server.
+pub const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
+
+/// The query whose answer changes when the facts are out of date.
+pub const fn fingerprint_query() -> &'static str {
+    FINGERPRINT
+}
+
+/// A snapshot of one database.
+#[derive(Debug, Clone, Default)]
+pub struct ServerFacts {
+    /// `server_version_num`.
+    pub version: u32,
+    /// The database.
+    pub database: String,
+    /// Every schema but temporary ones.
+    pub schemas: BTreeSet<String>,
+    /// The extensions.
+    pub extensions: BTreeSet<String>,
+    /// Every relation by OID.
+    pub relations: BTreeMap<u32, Relation>,
+    /// Functions that did not come with the server, by name.
+    pub functions_user: HashMap<String, Vec<Routine>>,
+    /// Functions that came with the server, by schema and name.
+    pub functions_system: HashMap<(String, String), SystemFunction>,
+    /// Operators that did not come with the server, by name.
+    pub operators_user: HashMap<String, Vec<Operator>>,
+    /// Names of the operators that came with the server.
+    pub operators_system: BTreeSet<String>,
+    /// A cast between two types of the server was defined by a user: any expression may run code.
+    pub cast_between_system_types: bool,
+    /// Types that take part in a cast that a user defined.
+    pub types_cast: BTreeSet<u32>,
+    /// Types by OID.
+    pub types: BTreeMap<u32, TypeFact>,
+    pub(super) by_name: HashMap<(String, String), u32>,
+    pub(super) types_by_name: HashMap<(String, String), u32>,
+}
+
+/// A table, view or the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// The server's id.
+    pub oid: u32,
+    /// Its name.
+    pub name: TableName,
+    /// What it is.
+    pub kind: RelationKind,
+    /// The owner's role.
+    pub owner: String,
+    /// Row security is on.
+    pub row_security: bool,
+    /// The live columns by number.
+    pub columns: Vec<Column>,
+    /// Unique and primary keys, as sets of column numbers.
+    pub keys: Vec<BTreeSet<i16>>,
+    /// It has triggers that a user defined.
+    pub triggers: bool,
+    /// It has rules.
+    pub rules: bool,
+    /// Reading it runs code that a user defined (row security, a view's functions).
+    pub code_on_read: bool,
+    /// Writing it runs code that a user defined (constraints, defaults, indexes).
+    pub code_on_write: bool,
+    /// Its partitions and the tables that inherit from it, direct ones.
+    pub children: BTreeSet<u32>,
+    /// The tables it is a partition of or inherits from, direct ones.
+    pub parents: BTreeSet<u32>,
+    /// Tables that refer to it, and what happens to their rows.
+    pub referrers: BTreeSet<Referrer>,
+    /// For a view: the relations its definition names, direct ones.
+    pub bases: BTreeSet<u32>,
+    /// For a view: its definition.
+    pub definition: Option<String>,
+    /// A digest of everything above.
+    pub digest: Digest<str>,
+}
+
+/// What a relation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelationKind {
+    /// A table.
+    Table,
+    /// A partitioned table.
+    Partitioned,
+    /// A view.
+    View,
+    /// A materialised view.
+    Materialised,
+    /// A foreign table.
+    Foreign,
+    /// A sequence.
+    Sequence,
+}
+
+/// One live column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// The server's number for it.
+    pub attnum: i16,
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub type_oid: u32,
+    /// Its type as the server writes it.
+    pub type_name: String,
+    /// The server computes it.
+    pub generated: bool,
+}
+
+/// A table that refers to another by a foreign key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Referrer {
+    /// The referring table.
+    pub oid: u32,
+    /// What becomes of its rows when one that they refer to goes.
+    pub on_delete: KeyAction,
+    /// What becomes of them when the key changes.
+    pub on_update: KeyAction,
+}
+
+/// What a foreign key does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyAction {
+    /// Refuses.
+    Refuse,
+    /// Does the same to the referring rows.
+    Cascade,
+    /// Sets their columns.
+    Set,
+}
+
+/// A function that did not come with the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routine {
+    /// Its schema.
+    pub schema: String,
+    /// The types of the arguments that a call must give.
+    pub required: Vec<u32>,
+    /// A digest of its code.
+    pub digest: String,
+}
+
+/// A function that came with the server: the worst of all functions of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SystemFunction {
+    /// Some function of this name is volatile.
+    pub volatile: bool,
+    /// Some function of this name is an aggregate.
+    pub aggregate: bool,
+    /// Some function of this name is a procedure.
+    pub procedure: bool,
+    /// Some function of this name returns many rows.
+    pub returns_set: bool,
+}
+
+/// An operator that did not come with the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    /// Its schema.
+    pub schema: String,
+    /// Type of the left operand, 0 for none.
+    pub left: u32,
+    /// Type of the right operand.
+    pub right: u32,
+}
+
+/// A type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeFact {
+    /// Its schema and name.
+    pub name: TableName,
+    /// `pg_type.typtype`.
+    pub class: TypeClass,
+    /// Its element type, 0 for none.
+    pub element: u32,
+    /// A domain's base type, 0 for none.
+    pub base: u32,
+    /// A composite type's relation, 0 for none.
+    pub relation: u32,
+    /// A domain with constraints.
+    pub constrained: bool,
+}
+
+/// `pg_type.typtype`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TypeClass {
+    /// A base type.
+    Base,
+    /// A row type.
+    Composite,
+    /// A domain.
+    Domain,
+    /// An enumeration.
+    Enum,
+    /// A pseudo-type.
+    Pseudo,
+    /// A range or multirange.
+    Range,
+}
+
+impl Relation {
+    /// Whether it came with the server.
+    pub fn is_system(&self) -> bool {
+        self.oid < FIRST_USER_OID
+    }
+
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+impl ServerFacts {
+    /// Builds a snapshot of the rows that [`QUERIES`] gave.
+    ///
+    /// # Errors
+    /// A query without rows of its name, or a row that is not as its query says.
+    pub fn build(rows: &BTreeMap<&str, Vec<Vec<Option<String>>>>) -> Result<Self, FactsError> {
+        build::build(rows)
+    }
+
+    /// The relation of this schema and name.
+    pub fn relation(&self, schema: &str, name: &str) -> Option<&Relation> {
+        let oid = self.by_name.get(&(schema.to_owned(), name.to_owned()))?;
+        self.relations.get(oid)
+    }
+
+    /// Type by schema and name.
+    pub fn type_named(&self, schema: &str, name: &str) -> Option<u32> {
+        self.types_by_name.get(&(schema.to_owned(), name.to_owned())).copied()
+    }
+
+    /// What a catalogue is about: tables of any sort that users made.
+    pub fn tables(&self) -> impl Iterator<Item = &Relation> {
+        let is_table = |r: &&Relation| {
+            matches!(r.kind, RelationKind::Table | RelationKind::Partitioned | RelationKind::Foreign)
+        };
+        let schema_ok = |r: &&Relation| !SYSTEM_SCHEMAS.contains(&r.name.schema.as_str());
+        self.relations.values().filter(|r| !r.is_system()).filter(schema_ok).filter(is_table)
+    }
+
+    /// Whether converting text to this type, or computing with it, runs nothing that a user defined.
+    pub fn type_is_plain(&self, oid: u32) -> bool {
+        self.type_plain_within(oid, 16)
+    }
+
+    fn type_plain_within(&self, oid: u32, depth: u8) -> bool {
+        if oid < FIRST_USER_OID {
+            return true;
+        }
+        let Some(fact) = self.types.get(&oid) else { return false };
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        if self.types_cast.contains(&oid) {
+            return false;
+        }
+        match fact.class {
+            TypeClass::Enum => true,
+            TypeClass::Domain => !fact.constrained && self.type_plain_within(fact.base, depth),
+            TypeClass::Composite => self
+                .relations
+                .get(&fact.relation)
+                .is_some_and(|r| r.columns.iter().all(|c| self.type_plain_within(c.type_oid, depth))),
+            // Arrays are base types with an element; every other base type is somebody's code.
+            TypeClass::Base => {
+                fact.element != 0
+                    && fact.name.name.starts_with('_')
+                    && self.type_plain_within(fact.element, depth)
+            }
+            TypeClass::Pseudo | TypeClass::Range => false,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What is asked of a server: read-only queries over `pg_catalog` that an ordinary role may run on PostgreSQL 14
+//! to 18. Knows no driver; whoever runs them hands back rows of text.
+
+/// Run once before [`QUERIES`] on the same connection: definitions of views are then written with full names.
+pub const SETUP: &str = "SET search_path TO ''";
+
+/// Objects with an OID below this come with the server (`FirstNormalObjectId`).
+pub const FIRST_USER_OID: u32 = 16384;
+
+/// Each query under the name by which [`super::ServerFacts::build`] expects its rows.
+pub const QUERIES: &[(&str, &str)] = &[
+    (
+        "server",
+        "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database()::text",
+    ),
+    ("schemas", "SELECT nspname::text FROM pg_catalog.pg_namespace ORDER BY 1"),
+    ("extensions", "SELECT extname::text FROM pg_catalog.pg_extension ORDER BY 1"),
+    (
+        "relations",
+        "SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.relrowsecurity::text, \
+         pg_catalog.pg_get_userbyid(c.relowner)::text, \
+         CASE WHEN c.relkind IN ('v','m') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY c.oid",
+    ),
+    (
+        "columns",
+        "SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text, \
+         pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated::text \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p','v','m','f','S') \
+         AND n.nspname !~ '^pg_(toast|temp)' ORDER BY a.attrelid, a.attnum",
+    ),
+    (
+        "keys",
+        "SELECT i.indrelid::text, i.indkey::text, i.indnkeyatts::text FROM pg_catalog.pg_index i \
+         WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
+         AND i.indrelid >= 16384 ORDER BY 1, 2",
+    ),
+    (
+        "triggers",
+        "SELECT t.tgrelid::text, pg_catalog.md5(t.tgenabled::text || pg_catalog.pg_get_triggerdef(t.oid)) \
+         FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal ORDER BY 1, 2",
+    ),
+    (
+        "rules",
+        "SELECT r.ev_class::text, pg_catalog.md5(r.ev_enabled::text || pg_catalog.pg_get_ruledef(r.oid)) \
+         FROM pg_catalog.pg_rewrite r WHERE r.rulename <> '_RETURN' AND r.ev_class >= 16384 ORDER BY 1, 2",
+    ),
+    (
+        "policies",
+        "SELECT p.polrelid::text, pg_catalog.md5(p.polname::text || p.polcmd::text || p.polpermissive::text \
+         || p.polroles::text || coalesce(pg_catalog.pg_get_expr(p.polqual, p.polrelid), '') \
+         || coalesce(pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid), '')) \
+         FROM pg_catalog.pg_policy p ORDER BY 1, 2",
+    ),
+    (
+        "inherits",
+        "SELECT inhrelid::text, inhparent::text FROM pg_catalog.pg_inherits WHERE inhrelid >= 16384 ORDER BY 1, 2",
+    ),
+    (
+        "foreign_keys",
+        "SELECT conrelid::text, confrelid::text, confdeltype::text, confupdtype::text \
+         FROM pg_catalog.pg_constraint WHERE contype = 'f' ORDER BY 1, 2, 3, 4",
+    ),
+    (
+        "views",
+        "SELECT DISTINCT r.ev_class::text, d.refobjid::text FROM pg_catalog.pg_rewrite r \
+         JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+         AND d.objid = r.oid AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         AND d.refobjid <> r.ev_class WHERE r.ev_class >= 16384 ORDER BY 1, 2",
+    ),
+    (
+        "code",
+        "SELECT DISTINCT k.rel::text, k.place FROM ( \
+         SELECT polrelid, 'read', 'pg_catalog.pg_policy'::pg_catalog.regclass, oid FROM pg_catalog.pg_policy \
+         UNION ALL SELECT conrelid, 'write', 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid \
+         FROM pg_catalog.pg_constraint WHERE conrelid <> 0 \
+         UNION ALL SELECT adrelid, CASE WHEN a.attgenerated = 'v' THEN 'read' ELSE 'write' END, \
+         'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid FROM pg_catalog.pg_attrdef d \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
+         UNION ALL SELECT indrelid, 'write', 'pg_catalog.pg_class'::pg_catalog.regclass, indexrelid \
+         FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
+         UNION ALL SELECT ev_class, 'read', 'pg_catalog.pg_rewrite'::pg_catalog.regclass, oid \
+         FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384 \
+         ) k(rel, place, class, id) JOIN pg_catalog.pg_depend d ON d.classid = k.class AND d.objid = k.id \
+         WHERE d.refobjid >= 16384 AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, \
+         'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass, \
+         'pg_catalog.pg_opclass'::pg_catalog.regclass) ORDER BY 1, 2",
+    ),
+    (
+        "functions_user",
+        "SELECT n.nspname::text, p.proname::text, p.proargtypes::text, p.pronargdefaults::text, \
+         p.provariadic::text, pg_catalog.md5(p.prosrc || coalesce(p.probin, '') || p.prolang::text \
+         || p.provolatile::text || p.prosecdef::text || coalesce(p.proconfig::text, '')) \
+         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+         WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY p.oid",
+    ),
+    (
+        "functions_system",
+        "SELECT n.nspname::text, p.proname::text, max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 \
+         END)::text, max(CASE p.prokind WHEN 'a' THEN 2 WHEN 'p' THEN 3 ELSE 0 END)::text, \
+         bool_or(p.proretset)::text \
+         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+         WHERE p.oid < 16384 AND n.nspname IN ('pg_catalog', 'information_schema') GROUP BY 1, 2 ORDER BY 1, 2",
+    ),
+    (
+        "operators_user",
+        "SELECT n.nspname::text, o.oprname::text, o.oprleft::text, o.oprright::text FROM pg_catalog.pg_operator o \
+         JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace \
+         WHERE o.oid >= 16384 OR n.nspname <> 'pg_catalog' ORDER BY o.oid",
+    ),
+    (
+        "operators_system",
+        "SELECT DISTINCT oprname::text FROM pg_catalog.pg_operator WHERE oid < 16384 ORDER BY 1",
+    ),
+    (
+        "casts_user",
+        "SELECT castsource::text, casttarget::text FROM pg_catalog.pg_cast WHERE oid >= 16384 ORDER BY 1, 2",
+    ),
+    (
+        "types",
+        "SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text, t.typelem::text, \
+         t.typbasetype::text, t.typrelid::text, EXISTS (SELECT FROM pg_catalog.pg_constraint c \
+         WHERE c.contypid = t.oid)::text FROM pg_catalog.pg_type t \
+         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+         WHERE n.nspname !~ '^pg_(toast|temp)' ORDER BY t.oid",
+    ),
+];
+
+/// One row, one value. When it differs from the one taken with the facts, the facts are to be taken again.
+pub const FINGERPRINT: &str = "SELECT pg_catalog.md5(pg_catalog.string_agg(s, ',')) FROM ( \
+SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind <> 't' AND relpersistence <> 't' \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(attrelid::text || ' ' || attnum::text \
+|| ' ' || xmin::text, 0))::text FROM pg_catalog.pg_attribute WHERE attrelid IN (SELECT oid \
+FROM pg_catalog.pg_class WHERE oid >= 16384 AND relkind IN ('r','p','v','m','f') AND relpersistence <> 't') \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_proc WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_operator WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_cast WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_trigger \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_policy \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_constraint WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_attrdef WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(indexrelid::text || ' ' || xmin::text, \
+0))::text FROM pg_catalog.pg_index WHERE indexrelid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(inhrelid::text || ' ' || inhparent::text, \
+0))::text FROM pg_catalog.pg_inherits \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)' \
+) AS parts(s)";

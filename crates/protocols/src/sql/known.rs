@@ -1,0 +1,243 @@
+//! Server facts and the catalogue joined: what is labelled, whose it is, and what nobody has accepted yet.
+
+use super::catalogue::{Catalogue, TableEntry};
+use super::facts::{Relation, RelationKind, ServerFacts};
+use super::session::SessionState;
+use countersign_core::id::AgentName;
+use countersign_core::kind::Kind;
+use countersign_core::label::Label;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// Stack of the thread that reads the definitions of views.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What is known of one target.
+#[derive(Debug, Clone)]
+pub struct Known {
+    facts: Arc<ServerFacts>,
+    catalogue: Arc<Catalogue>,
+    tables: HashMap<u32, KnownTable>,
+    views: HashMap<u32, KnownView>,
+    none: BTreeSet<Label>,
+}
+
+/// What the catalogue says of one table.
+#[derive(Debug, Clone, Default)]
+struct KnownTable {
+    labels: BTreeMap<i16, BTreeSet<Label>>,
+    own: BTreeSet<AgentName>,
+    unknown: bool,
+}
+
+/// What a view leads to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownView {
+    /// The tables behind it, through any number of views.
+    pub bases: BTreeSet<u32>,
+    /// It runs code that cannot be seen.
+    pub opaque: bool,
+    /// It shows what holds credentials.
+    pub secret: bool,
+}
+
+impl Known {
+    /// Joins what the server says with what has been accepted.
+    pub fn new(facts: Arc<ServerFacts>, catalogue: Arc<Catalogue>) -> Self {
+        let by_oid: HashMap<u32, (&_, &TableEntry)> =
+            catalogue.tables.iter().map(|(name, entry)| (entry.oid, (name, entry))).collect();
+        let mut tables: HashMap<u32, KnownTable> = HashMap::new();
+        for relation in facts.tables() {
+            let here = by_oid.get(&relation.oid).copied();
+            let named = catalogue.tables.get(&relation.name);
+            let mut known = KnownTable { unknown: true, ..KnownTable::default() };
+            if let Some((name, entry)) = here {
+                known.unknown = *name != relation.name || !same_columns(entry, relation);
+                known.own = entry.own.clone();
+            }
+            // Both entries count: a label must not get lost because a table was renamed or made anew.
+            for entry in here.map(|(_, entry)| entry).into_iter().chain(named) {
+                add_labels(&mut known.labels, entry, relation);
+            }
+            tables.insert(relation.oid, known);
+        }
+        share_labels(&facts, &mut tables);
+        let views = views(&facts);
+        let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new() };
+        known.read_views();
+        known
+    }
+
+    /// The facts behind it.
+    pub fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    /// The catalogue behind it.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The labels of a column of a table. A view's columns have none of their own: reading one is `reveal`.
+    pub fn labels_of(&self, oid: u32, attnum: i16) -> &BTreeSet<Label> {
+        self.tables.get(&oid).and_then(|table| table.labels.get(&attnum)).unwrap_or(&self.none)
+    }
+
+    /// Every label of a table.
+    pub fn labels_of_table(&self, oid: u32) -> BTreeSet<Label> {
+        let labels = self.tables.get(&oid).into_iter().flat_map(|table| table.labels.values());
+        labels.flatten().cloned().collect()
+    }
+
+    /// Whether a table has labelled columns.
+    pub fn is_labelled(&self, oid: u32) -> bool {
+        self.tables.get(&oid).is_some_and(|table| table.labels.values().any(|labels| !labels.is_empty()))
+    }
+
+    /// Whether nobody has accepted this table as it is now.
+    pub fn is_unknown(&self, oid: u32) -> bool {
+        self.tables.get(&oid).is_none_or(|table| table.unknown)
+    }
+
+    /// Whether a table is this agent's own.
+    pub fn is_own(&self, oid: u32, agent: &AgentName) -> bool {
+        self.tables.get(&oid).is_some_and(|table| table.own.contains(agent))
+    }
+
+    /// What a user's view leads to.
+    pub fn view(&self, oid: u32) -> Option<&KnownView> {
+        self.views.get(&oid)
+    }
+
+    /// Reads the definition of each view, to see what code it runs and whether it shows credentials.
+    fn read_views(&mut self) {
+        let definitions: Vec<(u32, &str)> = self
+            .views
+            .keys()
+            .filter_map(|oid| Some((*oid, self.facts.relations.get(oid)?.definition.as_deref()?)))
+            .collect();
+        let read = || -> BTreeMap<u32, (bool, bool)> {
+            definitions.iter().map(|(oid, text)| (*oid, self.read_view(text))).collect()
+        };
+        let answers = if definitions.is_empty() {
+            BTreeMap::new()
+        } else {
+            // A thread that cannot be started, or that dies, leaves every view opaque.
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read);
+                thread.ok().and_then(|t| t.join().ok()).unwrap_or_default()
+            })
+        };
+        let oids: Vec<u32> = self.views.keys().copied().collect();
+        for oid in oids {
+            let (mut opaque, mut secret) = (false, false);
+            for view in closure(&self.facts, oid).into_iter().filter(|r| self.views.contains_key(r)) {
+                let (o, s) = answers.get(&view).copied().unwrap_or((true, false));
+                let code = self.facts.relations.get(&view).is_none_or(|r| r.code_on_read);
+                (opaque, secret) = (opaque || o || code, secret || s);
+            }
+            if let Some(view) = self.views.get_mut(&oid) {
+                (view.opaque, view.secret) = (view.opaque || opaque, secret);
+            }
+        }
+    }
+
+    fn read_view(&self, definition: &str) -> (bool, bool) {
+        let Ok(nobody) = AgentName::parse("nobody") else { return (true, false) };
+        // The definition was written under an empty path: whatever a user made stands there with its schema.
+        let session = SessionState { search_path: Vec::new(), ..SessionState::new("nobody") };
+        let Ok(analysis) = super::analyse::analyse(definition, self, &session, &nobody) else {
+            return (true, false);
+        };
+        let kinds = analysis.joined.kinds();
+        // What touches nothing is of kind `session`.
+        let looks = [Kind::Read, Kind::Export, Kind::Reveal, Kind::Secret, Kind::Session];
+        let only_looks = kinds.iter().all(|kind| looks.contains(kind));
+        (analysis.joined.opaque || !only_looks, kinds.contains(&Kind::Secret))
+    }
+}
+
+fn same_columns(entry: &TableEntry, relation: &Relation) -> bool {
+    let same = |c: &super::facts::Column| {
+        let known = entry.columns.get(&c.name);
+        known.is_some_and(|k| k.attnum == c.attnum && k.type_name == c.type_name)
+    };
+    relation.columns.iter().all(same)
+}
+
+fn add_labels(labels: &mut BTreeMap<i16, BTreeSet<Label>>, entry: &TableEntry, relation: &Relation) {
+    for column in &relation.columns {
+        for (name, known) in &entry.columns {
+            let same = *name == column.name || (known.attnum == column.attnum && entry.oid == relation.oid);
+            if same && !known.labels.is_empty() {
+                labels.entry(column.attnum).or_default().extend(known.labels.iter().cloned());
+            }
+        }
+    }
+}
+
+/// Partitions and tables that inherit hold each other's rows: a label on a column holds for the whole family.
+fn share_labels(facts: &ServerFacts, tables: &mut HashMap<u32, KnownTable>) {
+    for start in facts.tables().filter(|r| r.parents.is_empty() && !r.children.is_empty()) {
+        let mut family = BTreeSet::from([start.oid]);
+        let mut open = vec![start.oid];
+        while let Some(oid) = open.pop() {
+            let Some(relation) = facts.relations.get(&oid) else { continue };
+            for next in relation.children.iter().chain(&relation.parents) {
+                if family.insert(*next) {
+                    open.push(*next);
+                }
+            }
+        }
+        let mut by_name: BTreeMap<&str, BTreeSet<Label>> = BTreeMap::new();
+        for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
+            for column in &relation.columns {
+                let labels = tables.get(&relation.oid).and_then(|t| t.labels.get(&column.attnum));
+                if let Some(labels) = labels {
+                    by_name.entry(&column.name).or_default().extend(labels.iter().cloned());
+                }
+            }
+        }
+        for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
+            let Some(table) = tables.get_mut(&relation.oid) else { continue };
+            for column in &relation.columns {
+                if let Some(labels) = by_name.get(column.name.as_str()).filter(|labels| !labels.is_empty()) {
+                    table.labels.insert(column.attnum, labels.clone());
+                }
+            }
+        }
+    }
+}
+
+fn is_view(relation: &Relation) -> bool {
+    matches!(relation.kind, RelationKind::View | RelationKind::Materialised)
+}
+
+/// Everything that a view names, itself included, through any number of views.
+fn closure(facts: &ServerFacts, oid: u32) -> BTreeSet<u32> {
+    let mut seen = BTreeSet::from([oid]);
+    let mut open = vec![oid];
+    while let Some(oid) = open.pop() {
+        let Some(relation) = facts.relations.get(&oid) else { continue };
+        for next in relation.bases.iter().filter(|_| is_view(relation)) {
+            if seen.insert(*next) {
+                open.push(*next);
+            }
+        }
+    }
+    seen
+}
+
+fn views(facts: &ServerFacts) -> HashMap<u32, KnownView> {
+    let mut views = HashMap::new();
+    for relation in facts.relations.values().filter(|r| is_view(r) && !r.is_system()) {
+        let reached = closure(facts, relation.oid);
+        let relations = || reached.iter().filter_map(|oid| facts.relations.get(oid));
+        let bases = relations().filter(|r| !is_view(r)).map(|r| r.oid).collect();
+        // Something it names is not among the facts, or has no readable definition.
+        let opaque = relations().count() != reached.len()
+            || relations().any(|r| is_view(r) && !r.is_system() && r.definition.is_none());
+        views.insert(relation.oid, KnownView { bases, opaque, secret: false });
+    }
+    views
+}

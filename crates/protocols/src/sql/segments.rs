@@ -1,0 +1,57 @@
+//! A text in pieces for people: literals apart, secrets left out, invisible characters named. Knows nothing of what
+//! the text does but where its secrets may stand.
+
+use countersign_core::view::{Segment, visible};
+use pg_query::protobuf::{ScanToken, Token};
+use std::ops::Range;
+
+/// Splits a text. Literal strings within `secret` are left out.
+pub fn segments(text: &str, secret: &[Range<usize>]) -> Vec<Segment> {
+    let Some(tokens) = tokens(text) else {
+        // What cannot be split may hold a secret anywhere.
+        return if secret.is_empty() { visible(text, Segment::Text) } else { vec![redacted(text)] };
+    };
+    let mut out = Vec::new();
+    let mut at = 0;
+    for token in tokens {
+        let (Ok(start), Ok(end)) = (usize::try_from(token.start), usize::try_from(token.end)) else {
+            continue;
+        };
+        let Some(literal) = text.get(start..end).filter(|_| start >= at) else { continue };
+        let wrap: fn(String) -> Segment = match Token::try_from(token.token) {
+            Ok(Token::Sconst | Token::Usconst | Token::Bconst | Token::Xconst) => Segment::String,
+            Ok(Token::Iconst | Token::Fconst) => Segment::Number,
+            _ => continue,
+        };
+        push(&mut out, visible(text.get(at..start).unwrap_or_default(), Segment::Text));
+        let hidden = secret.iter().any(|range| range.start <= start && end <= range.end);
+        match hidden && matches!(wrap(String::new()), Segment::String(_)) {
+            true => out.push(redacted(literal)),
+            false => out.extend(visible(literal, wrap)),
+        }
+        at = end;
+    }
+    push(&mut out, visible(text.get(at..).unwrap_or_default(), Segment::Text));
+    out
+}
+
+/// The tokens of a text as PostgreSQL's scanner cuts them.
+///
+/// By way of the encoded result: `pg_query::scan_tokens` makes a slice of a null pointer where a text has no token,
+/// which is undefined behaviour (seen in pg_query 18.1.0).
+pub(crate) fn tokens(text: &str) -> Option<Vec<ScanToken>> {
+    pg_query::scan(text).ok().map(|result| result.tokens)
+}
+
+fn push(out: &mut Vec<Segment>, pieces: Vec<Segment>) {
+    for piece in pieces {
+        match (out.last_mut(), piece) {
+            (Some(Segment::Text(last)), Segment::Text(text)) => last.push_str(&text),
+            (_, piece) => out.push(piece),
+        }
+    }
+}
+
+fn redacted(literal: &str) -> Segment {
+    Segment::Redacted(format!("{} characters", literal.chars().count()))
+}

@@ -1,0 +1,113 @@
+//! The session settings that may be changed without asking. Whatever is not on the list is held: a setting can change
+//! what a text means, who acts, or what the server runs.
+
+/// The prefix of the settings that the gate answers itself.
+pub const OWN_PREFIX: &str = "countersign.";
+
+/// Settings that may have any value.
+const ANY_VALUE: &[&str] = &[
+    "application_name",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "transaction_timeout",
+    "datestyle",
+    "intervalstyle",
+    "timezone",
+    "extra_float_digits",
+    "client_min_messages",
+    "bytea_output",
+    "xmloption",
+    "xmlbinary",
+    "jit",
+    "geqo",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "default_transaction_isolation",
+    "default_transaction_deferrable",
+    "transaction_isolation",
+    "transaction_deferrable",
+    "escape_string_warning",
+    "plan_cache_mode",
+];
+
+/// Whether a setting may get this value without asking. `value` is as it was written, without quotes; a list is joined
+/// by commas. Names are compared as the server does, without regard to case.
+pub fn allow_listed(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let value = value.trim();
+    match name.as_str() {
+        "client_encoding" | "names" => {
+            ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str())
+        }
+        "standard_conforming_strings" | "default_transaction_read_only" | "transaction_read_only" => {
+            is_on(value)
+        }
+        "search_path" => value.split(',').all(|schema| {
+            let schema = schema.trim().trim_matches('"');
+            !schema.to_ascii_lowercase().starts_with("pg_t")
+        }),
+        name if name.starts_with(OWN_PREFIX) => true,
+        name => ANY_VALUE.contains(&name),
+    }
+}
+
+/// Whether the gate has to know of a change to understand what follows.
+pub fn changes_meaning(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "search_path" || name.starts_with(OWN_PREFIX)
+}
+
+/// Whether a setting may go back to its default without asking.
+pub fn may_reset(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == "search_path" || name.starts_with(OWN_PREFIX) || ANY_VALUE.contains(&name.as_str())
+}
+
+/// Whether a value means `on`.
+pub fn is_on(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    ["on", "true", "yes", "1", "t", "y"].contains(&value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drivers_say_at_the_start_may_pass() {
+        for (name, value) in [
+            ("extra_float_digits", "3"),
+            ("application_name", "psql"),
+            ("client_encoding", "UTF8"),
+            ("client_encoding", "'utf-8'".trim_matches('\'')),
+            ("DateStyle", "ISO"),
+            ("TimeZone", "UTC"),
+            ("standard_conforming_strings", "on"),
+            ("search_path", "features, public"),
+        ] {
+            assert!(allow_listed(name, value), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn what_changes_the_meaning_of_a_text_or_who_acts_may_not() {
+        for (name, value) in [
+            ("client_encoding", "SQL_ASCII"),
+            ("client_encoding", "BIG5"),
+            ("standard_conforming_strings", "off"),
+            ("default_transaction_read_only", "off"),
+            ("search_path", "pg_temp, public"),
+            ("role", "postgres"),
+            ("session_authorization", "postgres"),
+            ("row_security", "off"),
+            ("session_replication_role", "replica"),
+            ("local_preload_libraries", "x"),
+            ("transform_null_equals", "on"),
+        ] {
+            assert!(!allow_listed(name, value), "{name} = {value}");
+        }
+    }
+}
