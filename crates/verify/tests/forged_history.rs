@@ -83,6 +83,33 @@ fn the_word_of_a_stranger_or_of_a_revoked_key_enrols_nobody() {
 }
 
 #[test]
+fn a_word_that_the_voucher_or_the_gate_did_not_sign_enrols_nobody() {
+    let third = Hand::ssh(person(5), 5).record();
+    let sealed = |bend: &dyn Fn(&Log, &mut Envelope)| {
+        let mut log = Log::new();
+        let word = log.word(&third, &log.ada);
+        let mut envelope = log.sealed(log.ada.sign(payload(&word)));
+        bend(&log, &mut envelope);
+        log.enrol(third.clone(), Some(envelope));
+        log
+    };
+    sealed(&|_, _| {}).verify().expect("what is not bent fits");
+    // Another passkey in the name of ada's.
+    is_found(
+        &sealed(&|log, envelope| {
+            let forged = Hand::passkey(person(1), 1).sign(envelope.payload.clone());
+            *envelope = log.sealed(forged);
+        }),
+        What::HumanSignature,
+    );
+    is_found(
+        &sealed(&|_, envelope| envelope.signatures[0] = envelope.signatures[1].clone()),
+        What::HumanSignature,
+    );
+    is_found(&sealed(&|_, envelope| envelope.signatures[1].sig[0] ^= 1), What::GateSignature);
+}
+
+#[test]
 fn a_key_of_two_people_or_under_two_names_is_found() {
     let mut log = Log::new();
     let (ada, lent) = (log.ada.clone(), log.grace.lent_to(person(5)));
