@@ -9,8 +9,11 @@ use countersign_core::statement::{Decision, Enrolment, Statement};
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::view::{is_seen, visible_line};
 
+/// A parser that must not panic, whatever the bytes.
+pub type Target = fn(&[u8]);
+
 /// Each target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 4] = [
+pub const TARGETS: [(&str, Target); 4] = [
     ("core_leaf", leaf),
     ("core_statement", statement),
     ("core_disclosure", disclosure),

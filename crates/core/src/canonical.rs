@@ -35,7 +35,7 @@ fn write_value(value: &Value, out: &mut String) -> Result<(), CanonicalError> {
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) => {
             let whole = number.as_u64().map_or_else(|| number.as_i64().map(i64::unsigned_abs), Some);
-            if !whole.is_some_and(|n| n <= INTEGER_MAX) {
+            if whole.is_none_or(|n| n > INTEGER_MAX) {
                 return Err(CanonicalError::Number(number.to_string()));
             }
             out.push_str(&number.to_string());

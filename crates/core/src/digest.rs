@@ -6,6 +6,13 @@ use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
 
 /// The SHA-256 digest of a `T`. Printed as lower-case hex.
+///
+/// The digest of one thing is not that of another:
+/// ```compile_fail
+/// use countersign_core::{digest::Digest, request::Request, view::View};
+/// fn sign(_: Digest<Request>) {}
+/// fn swap(view: Digest<View>) { sign(view); }
+/// ```
 pub struct Digest<T: ?Sized>([u8; 32], PhantomData<fn() -> T>);
 
 /// A text that is not a digest.

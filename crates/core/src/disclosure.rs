@@ -46,12 +46,12 @@ impl Disclosure {
     /// Not base64url of `[salt, name, value]`.
     pub fn open(&self) -> Result<(String, Value), DisclosureError> {
         let bytes = URL_SAFE_NO_PAD.decode(&self.encoded).map_err(|_| DisclosureError)?;
-        match serde_json::from_slice(&bytes).map_err(|_| DisclosureError)? {
-            Value::Array(parts) => match <[Value; 3]>::try_from(parts) {
-                Ok([Value::String(_), Value::String(name), value]) => Ok((name, value)),
-                _ => Err(DisclosureError),
-            },
-            _ => Err(DisclosureError),
+        let parts: Vec<Value> = serde_json::from_slice(&bytes).map_err(|_| DisclosureError)?;
+        let parts = <[Value; 3]>::try_from(parts).map_err(|_| DisclosureError)?;
+        if let [Value::String(_), Value::String(name), value] = parts {
+            Ok((name, value))
+        } else {
+            Err(DisclosureError)
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Knows nothing of sockets, files, clocks or randomness: time, salts and ids come in as values.
 //! The words are those of `docs/ARCHITECTURE.md`, one meaning each.
 
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 pub mod action;
 pub mod canonical;
 pub mod digest;

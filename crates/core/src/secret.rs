@@ -3,6 +3,15 @@
 use zeroize::Zeroize;
 
 /// A secret. [`Secret::expose`] is the one way to look at it, so that its uses can be found by searching.
+///
+/// ```compile_fail
+/// let secret = countersign_core::secret::Secret::new(String::from("hunter2"));
+/// let _ = serde_json::to_string(&secret);
+/// ```
+/// ```compile_fail
+/// let secret = countersign_core::secret::Secret::new(String::from("hunter2"));
+/// println!("{secret}");
+/// ```
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {

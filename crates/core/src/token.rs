@@ -1,9 +1,22 @@
 //! Tokens for data on its way out: `Raw` came from the target and cannot be looked at; `Masked` went through a mask.
 
 /// Data as the target sent it. No `Debug`, no `Serialize`, no way in but through a mask.
+///
+/// ```compile_fail
+/// let raw = countersign_core::token::Raw::new("4111 1111 1111 1111");
+/// println!("{raw:?}");
+/// ```
+/// ```compile_fail
+/// let raw = countersign_core::token::Raw::new("4111 1111 1111 1111");
+/// let _ = raw.0;
+/// ```
 pub struct Raw<T>(T);
 
 /// Data that went through the mask its grant names.
+///
+/// ```compile_fail
+/// let _ = countersign_core::token::Masked("4111 1111 1111 1111");
+/// ```
 pub struct Masked<T>(T);
 
 /// Turns raw data into what may be seen.

@@ -12,6 +12,27 @@ use countersign_core::token::Masked;
 use std::sync::Arc;
 
 /// Permission to release these bytes, once. Not `Clone`; consumed by [`Granted::release`].
+///
+/// Releasing compiles:
+/// ```
+/// fn run(granted: countersign_desk::Granted<'_>) -> usize { granted.release().0.len() }
+/// ```
+/// Releasing twice does not:
+/// ```compile_fail
+/// fn run(granted: countersign_desk::Granted<'_>) -> usize {
+///     granted.release().0.len() + granted.release().0.len()
+/// }
+/// ```
+/// nor does keeping a second one:
+/// ```compile_fail
+/// fn keep(granted: &countersign_desk::Granted<'_>) -> countersign_desk::Granted<'static> { granted.clone() }
+/// ```
+/// nor making one without the desk:
+/// ```compile_fail
+/// fn forge(execution: countersign_desk::Execution) -> countersign_desk::Granted<'static> {
+///     countersign_desk::Granted::new(b"DROP TABLE t", execution)
+/// }
+/// ```
 pub struct Granted<'a> {
     payload: &'a [u8],
     execution: Execution,
@@ -59,6 +80,23 @@ impl Drop for Open {
 }
 
 /// One chunk that may go to the client: masked, its intent recorded.
+///
+/// Made by [`Execution::clear`] from what went through a mask:
+/// ```
+/// use countersign_core::token::Masked;
+/// use countersign_desk::{Cleared, Execution};
+/// fn send(execution: &Execution, rows: Masked<Vec<u8>>) -> Cleared<Vec<u8>> { execution.clear(rows) }
+/// ```
+/// Not from raw bytes:
+/// ```compile_fail
+/// use countersign_core::token::Raw;
+/// use countersign_desk::{Cleared, Execution};
+/// fn send(execution: &Execution, rows: Raw<Vec<u8>>) -> Cleared<Vec<u8>> { execution.clear(rows) }
+/// ```
+/// and not from nothing:
+/// ```compile_fail
+/// let _ = countersign_desk::Cleared(b"secret".to_vec());
+/// ```
 pub struct Cleared<T>(T);
 
 impl<T> Cleared<T> {

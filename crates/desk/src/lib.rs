@@ -1,6 +1,8 @@
 //! The only place where a request moves. Protocols submit and claim here, channels review here; every move is a
 //! step of `core::lifecycle`, committed by the store before anybody hears of it.
 
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod advance;
 mod claim;
 mod clock;
@@ -14,8 +16,6 @@ mod read;
 mod registry;
 mod review;
 mod start;
-#[cfg(test)]
-mod tests;
 mod waiting;
 
 pub use advance::AdvanceError;

@@ -111,7 +111,7 @@ impl Desk {
             disclosure("view", &serde_json::to_value(&view).map_err(|_| unrecorded())?)?,
         ];
         let record = self.commit_open(terms, now, disclosures, key).await.map_err(not_recorded)?;
-        Ok(Waiting::new(self.clone(), record, draft).counted(counted))
+        Ok(Waiting::new(self.clone(), record).counted(counted))
     }
 
     async fn adopt(
@@ -132,7 +132,7 @@ impl Desk {
         let session = draft.session.clone();
         let adopt = |_: &_| Event::Adopt { session: session.clone() };
         match self.advance(&id, now, Beside::default(), adopt).await {
-            Ok(record) => Ok(Some(Waiting::new(self.clone(), record, draft.clone()))),
+            Ok(record) => Ok(Some(Waiting::new(self.clone(), record))),
             // It ended meanwhile: the action is held anew.
             Err(AdvanceError::Step(_)) => Ok(None),
             Err(error) => Err(not_recorded(error)),

@@ -2,7 +2,7 @@
 
 use crate::advance::Beside;
 use crate::limits::CountedHold;
-use crate::open::{Draft, not_recorded};
+use crate::open::not_recorded;
 use crate::registry::Dropped;
 use crate::{AdvanceError, Desk};
 use countersign_core::digest::Digest;
@@ -18,7 +18,6 @@ use tokio::sync::watch;
 pub struct Waiting {
     pub(crate) desk: Desk,
     pub(crate) record: Arc<Record>,
-    pub(crate) draft: Draft,
     changes: watch::Receiver<Arc<Record>>,
     counted: Option<CountedHold>,
     // Set once the request needs no withdrawing any more: it was claimed, ended, or handed on.
@@ -34,7 +33,7 @@ pub enum Waited {
 }
 
 impl Waiting {
-    pub(crate) fn new(desk: Desk, record: Record, draft: Draft) -> Self {
+    pub(crate) fn new(desk: Desk, record: Record) -> Self {
         let record = Arc::new(record);
         let (sender, changes) = watch::channel(Arc::clone(&record));
         let id = &record.terms.id;
@@ -45,7 +44,7 @@ impl Waiting {
         if let Some(latest) = desk.record_of(id) {
             desk.shared.announce(&latest);
         }
-        Self { desk, record, draft, changes, counted: None, settled: false }
+        Self { desk, record, changes, counted: None, settled: false }
     }
 
     pub(crate) fn counted(mut self, counted: CountedHold) -> Self {

@@ -4,6 +4,19 @@
 ///
 /// Made only inside this crate, by the functions named `authenticate_*`; whoever demands one cannot be handed an
 /// anonymous request or review.
+///
+/// Looking at one compiles:
+/// ```
+/// fn who(checked: &countersign_identity::Authenticated<String>) -> &str { checked.get() }
+/// ```
+/// Making one does not, by hand:
+/// ```compile_fail
+/// let _ = countersign_identity::Authenticated("root");
+/// ```
+/// nor through the crate's own door:
+/// ```compile_fail
+/// let _ = countersign_identity::Authenticated::new("root");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated<P>(P);
 

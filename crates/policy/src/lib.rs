@@ -3,6 +3,8 @@
 //! Set A says what may be done at all, set B (forbids that bear `@hold`) what only with approval, set C who may
 //! review. An error never allows: not at load, not at evaluation. Cedar is named in this crate only.
 
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
+
 mod annotation;
 mod ask;
 mod bundle;

@@ -418,7 +418,7 @@ impl Hall for Fixture {
             tier_means: "Nobody without the gate's key can change it unseen. The gate itself is not watched by a witness yet.".into(),
         })
     }
-    fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
         Ok((path == "checkpoint").then(|| b"gate.example/countersign\n".to_vec()))
     }
     fn is_log_reader(&self, token: &str) -> bool {

@@ -31,7 +31,7 @@ pub trait Hall: Send + Sync + 'static {
     /// The log as it stands.
     fn log(&self) -> Result<LogState, Trouble>;
     /// One file of the log's tile directory, by its path below `/log/`.
-    fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble>;
+    fn log_file(&self, path: &str) -> impl Future<Output = Result<Option<Vec<u8>>, Trouble>> + Send;
     /// Whether this is the token of a reader of the log.
     fn is_log_reader(&self, token: &str) -> bool;
     /// Everybody, their groups and keys.

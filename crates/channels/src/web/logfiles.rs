@@ -24,7 +24,7 @@ pub(super) async fn file<H: Hall>(
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         return Err(answer);
     }
-    let bytes = web.hall.log_file(&path).map_err(|t| troubled(&t))?;
+    let bytes = web.hall.log_file(&path).await.map_err(|t| troubled(&t))?;
     let bytes = bytes.ok_or_else(|| troubled(&Trouble::NotFound("file in the log")))?;
     // Only the checkpoint ever changes; but a log that is erased in part must not live on in caches.
     let kind = if path == "checkpoint" { "text/plain; charset=utf-8" } else { "application/octet-stream" };

@@ -31,7 +31,11 @@ pub fn apply(record: Option<Record>, fact: &Fact) -> Result<Record, Contradictio
                 let votes = votes.iter().cloned().chain([vote.clone()]).collect();
                 Some(State::Held { votes, parked: *parked })
             }
-            _ => None,
+            State::Held { .. }
+            | State::Granted { .. }
+            | State::Claimed { .. }
+            | State::Executed { .. }
+            | State::Ended { .. } => None,
         },
         Fact::Granted { valid_until } => match &record.state {
             State::Held { votes, parked } => {
@@ -43,17 +47,23 @@ pub fn apply(record: Option<Record>, fact: &Fact) -> Result<Record, Contradictio
                     parked: *parked,
                 })
             }
-            _ => None,
+            State::Granted { .. } | State::Claimed { .. } | State::Executed { .. } | State::Ended { .. } => {
+                None
+            }
         },
         Fact::Parked => set_parked(&record.state, true),
         Fact::Adopted { .. } => set_parked(&record.state, false),
         Fact::Claimed { session } => match &record.state {
             State::Granted { parked: false, .. } => Some(State::Claimed { session: session.clone() }),
-            _ => None,
+            State::Granted { parked: true, .. }
+            | State::Held { .. }
+            | State::Claimed { .. }
+            | State::Executed { .. }
+            | State::Ended { .. } => None,
         },
         Fact::Executed { transaction, rows } => match &record.state {
             State::Claimed { .. } => Some(State::Executed { transaction: transaction.clone(), rows: *rows }),
-            _ => None,
+            State::Held { .. } | State::Granted { .. } | State::Executed { .. } | State::Ended { .. } => None,
         },
         Fact::Ended { end, .. } => may_end(&record.state, *end).then_some(State::Ended { end: *end }),
     };

@@ -65,11 +65,16 @@ fn facts(record: &Record, event: Event, now: Timestamp) -> Result<Vec<Fact>, Ste
         Event::Claim(fresh) => claim(record, fresh, now),
         Event::Execute { transaction, rows } => match &record.state {
             State::Claimed { .. } => Ok(vec![Fact::Executed { transaction, rows }]),
-            state => Err(StepError::Over(state.word())),
+            state @ (State::Held { .. }
+            | State::Granted { .. }
+            | State::Executed { .. }
+            | State::Ended { .. }) => Err(StepError::Over(state.word())),
         },
         Event::Settle { end, note } => match &record.state {
             State::Claimed { .. } | State::Executed { .. } => Ok(vec![ended(end, note)]),
-            state => Err(StepError::Over(state.word())),
+            state @ (State::Held { .. } | State::Granted { .. } | State::Ended { .. }) => {
+                Err(StepError::Over(state.word()))
+            }
         },
         Event::Supersede { by, note } => pending(record)
             .map(|()| vec![Fact::Ended { end: End::Superseded, note, superseded_by: Some(by) }]),
@@ -79,7 +84,9 @@ fn facts(record: &Record, event: Event, now: Timestamp) -> Result<Vec<Fact>, Ste
 fn review(record: &Record, vote: Vote, now: Timestamp) -> Result<Vec<Fact>, StepError> {
     let votes = match &record.state {
         State::Held { votes, .. } | State::Granted { votes, .. } => votes,
-        state => return Err(StepError::Over(state.word())),
+        state @ (State::Claimed { .. } | State::Executed { .. } | State::Ended { .. }) => {
+            return Err(StepError::Over(state.word()));
+        }
     };
     same_digest(record, &vote.digest)?;
     if record.terms.people.contains(&vote.person) {

@@ -229,7 +229,7 @@ fn a_forged_grant_in_the_log_does_not_replay() {
 }
 
 fn arbitrary_event(record: &Record, pick: u8, who: u8) -> Event {
-    let choice = if pick % 2 == 0 { Choice::Approved } else { Choice::Denied };
+    let choice = if pick.is_multiple_of(2) { Choice::Approved } else { Choice::Denied };
     match pick % 11 {
         0..=3 => Event::Review(vote(
             record,

@@ -308,12 +308,13 @@ impl Replies {
             }
             b'T' | b'n' => {
                 self.queue.pop_front();
-                if show {
-                    out.extend_from_slice(frame);
-                } else if let (Backend::RowDescription(columns), Some(Expect::Rows(rows))) =
+                if let (Backend::RowDescription(columns), Some(Expect::Rows(rows))) =
                     (backend::parse_body(tag, body)?, self.queue.front_mut())
                 {
                     rows.plan.describe(&columns)?;
+                }
+                if show {
+                    out.extend_from_slice(frame);
                 }
                 Ok(())
             }

@@ -130,7 +130,7 @@ fn a_pending_request_is_found_by_its_effect_until_it_is_claimed() {
         assert_eq!(store.find_pending_by_effect(&[2; 32]), None);
         let granted = commit(store, moved(&held, yes(&held, 1), 110));
         assert_eq!(store.find_pending_by_effect(&[1; 32]), Some(id(1)));
-        assert_eq!(store.pending(), [granted.clone()]);
+        assert_eq!(store.pending(), std::slice::from_ref(&granted));
         let claimed = commit(store, moved(&granted, claim(&granted), 120));
         assert_eq!(store.find_pending_by_effect(&[1; 32]), None);
         assert_eq!(store.open_executions(), [claimed]);

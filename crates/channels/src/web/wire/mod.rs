@@ -143,8 +143,14 @@ impl Hall for House {
     fn log(&self) -> Result<LogState, Trouble> {
         self.log_state()
     }
-    fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
-        Ok(self.desk.store().log_file(path))
+    async fn log_file(&self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
+        let store = self.desk.store();
+        if path == "checkpoint" {
+            // A reader sees everything that was recorded until they asked.
+            let fresh = store.checkpoint().await;
+            fresh.map_err(|error| Trouble::Unavailable(error.to_string()))?;
+        }
+        Ok(store.log_file(path))
     }
     fn is_log_reader(&self, token: &str) -> bool {
         let token = sha256(token.as_bytes());

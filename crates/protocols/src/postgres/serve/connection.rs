@@ -229,7 +229,7 @@ impl Connection {
     }
 
     // A revoked or expired token ends what it allowed.
-    fn check_identity(&self) -> Result<(), Ended> {
+    pub(super) fn check_identity(&self) -> Result<(), Ended> {
         let identity = self.identity.get();
         let expired = identity.expires_at <= self.shared.desk.clock().read();
         if expired || self.shared.desk.store().is_revoked(&identity.token) {

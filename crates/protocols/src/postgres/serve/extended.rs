@@ -45,6 +45,12 @@ struct Queued {
     unjudged: Option<String>,
 }
 
+impl Queued {
+    const fn is_description(&self) -> bool {
+        matches!(self.expect, Expect::Describe { show: true })
+    }
+}
+
 impl Pipeline {
     /// Whether messages are ignored until Sync, as after an error.
     pub(super) const fn is_skipping(&self) -> bool {
@@ -204,8 +210,10 @@ impl Connection {
         let (payload, execution) = self.pass(allowed, action, &frame).await?;
         let payload = Bytes::copy_from_slice(payload);
         self.pipeline.judged(portal);
-        if matches!(plan, MaskPlan::Projection { .. }) {
-            // The mask is built from the server's own description of this very portal.
+        let described = matches!(self.pipeline.queue.last(), Some(last) if last.is_description());
+        if matches!(plan, MaskPlan::Projection { .. }) || (matches!(plan, MaskPlan::Unlabelled(_)) && !described) {
+            // The mask is built from the server's own description of this very portal, and where nothing is masked
+            // that description must not name anything labelled.
             self.pipeline.push(own_describe(portal)?, Expect::Describe { show: false });
         }
         self.session.about_to_run(&analysis);

@@ -116,6 +116,8 @@ impl Connection {
         &mut self,
         action: &ClientAction,
     ) -> Result<Result<(Arc<Analysis>, Judged), Refusal>, Ended> {
+        // A token that was revoked or ran out while people decided releases nothing.
+        self.check_identity()?;
         self.snapshot = match self.facts.refreshed().await {
             Ok(snapshot) => snapshot,
             Err(error) => {
