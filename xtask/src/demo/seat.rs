@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use countersign_sim::webdriver::{Authenticator, Browser};
+use serde_json::Value;
 
 use super::agent::Held;
 use super::screens;
 
+/// What reads a card's lines.
+const CARD: &str = include_str!("card.js");
 /// How long a page may take.
 const SOON: Duration = Duration::from_secs(15);
 
@@ -65,8 +68,8 @@ impl Seat {
         let code = self.browser.text(".sign b").await?;
         ensure!(code == held.code, "the card shows code {code}, the agent was shown {}", held.code);
         self.picture("card").await?;
-        let text = self.browser.text(".card").await?;
-        Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
+        let lines = self.browser.run(CARD, &[]).await?;
+        Ok(lines.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
     }
 
     /// Signs a decision on the card that is open.

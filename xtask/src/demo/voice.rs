@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 /// The widest line of prose.
 const WIDTH: usize = 100;
 /// How much of a long output is shown.
-const SHOWN_LINES_MAX: usize = 14;
+const SHOWN_LINES_MAX: usize = 24;
 /// The longest line of an output that is shown.
-const SHOWN_CHARS_MAX: usize = 140;
+const SHOWN_CHARS_MAX: usize = 170;
 
 /// A voice on stdout.
 #[derive(Clone, Copy, Debug)]

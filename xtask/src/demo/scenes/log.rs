@@ -1,9 +1,9 @@
 //! The log, verified as an auditor would: over HTTP, with a key that came another way. And a forged copy, refused.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use countersign_sim::clients;
 use countersign_sim::process;
 use serde_json::Value;
@@ -14,12 +14,16 @@ use crate::demo::config::READER_TOKEN;
 const LOG_KEY: &str = "keys/log.vkey";
 /// Which byte of the entries a forger changes.
 const FORGED_BYTE: usize = 40;
+/// How long the log's next checkpoint may take, and how often it is looked for.
+const SIGNED_WITHIN: Duration = Duration::from_secs(10);
+const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long another program may take to check the log.
 const OTHERS_WITHIN: Duration = Duration::from_secs(30);
 
 pub async fn verified(story: &mut Story) -> Result<()> {
     let (voice, stage) = (story.voice, &story.stage);
     let address = format!("http://localhost:{}/log", stage.ports.web);
+    voice.work("Waiting until the log's next signed checkpoint covers all of it", settled(story)).await?;
     let arguments = ["verify", &address, "--vkey", LOG_KEY, "--token-file", READER_TOKEN];
     voice.typed("auditor$", &format!("countersign {}", arguments.join(" ")));
     let said = stage.command(&arguments).await?;
@@ -45,11 +49,25 @@ pub async fn verified(story: &mut Story) -> Result<()> {
     by_others(story).await
 }
 
+/// The log is signed every second; until then its last entries are not what an auditor sees.
+async fn settled(story: &Story) -> Result<()> {
+    let until = Instant::now() + SIGNED_WITHIN;
+    loop {
+        let done = story.stage.countersign.run(&["verify", "data", "--vkey", LOG_KEY, "--json"]).await?;
+        let report: Value = serde_json::from_str(&done.stdout).unwrap_or_default();
+        if report.pointer("/report/open_count").and_then(Value::as_u64) == Some(0) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < until, "something in the log stays open: {}", done.stdout);
+        tokio::time::sleep(ASK_EVERY).await;
+    }
+}
+
 /// One byte of a copy is changed.
 async fn forged(story: &Story) -> Result<()> {
     let copy = story.stage.folder().join("forged");
     copy_folder(&story.stage.folder().join("data/tiles"), &copy)?;
-    let entries = first_file(&copy.join("tile/entries"))?;
+    let entries = largest_file(&copy.join("tile/entries"))?;
     let mut bytes = std::fs::read(&entries)?;
     let byte = bytes.get_mut(FORGED_BYTE).context("the log's entries are shorter than a forger needs")?;
     *byte ^= 1;
@@ -87,11 +105,18 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first file below a folder.
-fn first_file(folder: &Path) -> Result<PathBuf> {
-    let mut entries =
-        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    entries.sort();
-    let first = entries.into_iter().next().with_context(|| format!("`{}` is empty", folder.display()))?;
-    if first.is_dir() { first_file(&first) } else { Ok(first) }
+/// The largest file below a folder: of the tiles that grew, the last.
+fn largest_file(folder: &Path) -> Result<PathBuf> {
+    let (mut folders, mut largest) = (vec![folder.to_path_buf()], None);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("reading `{}`", folder.display()))? {
+            let (entry, size) = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)))?;
+            if size.is_dir() {
+                folders.push(entry);
+            } else {
+                largest = largest.max(Some((size.len(), entry)));
+            }
+        }
+    }
+    largest.map(|(_, path)| path).with_context(|| format!("`{}` is empty", folder.display()))
 }

@@ -49,8 +49,8 @@ pub async fn masked(story: &mut Story) -> Result<()> {
 /// The same by a driver, with a bound value, as programs do it.
 async fn by_driver(story: &Story) -> Result<()> {
     let (name, row) = match psycopg(story).await? {
-        Some(row) => ("psycopg, Python's driver,", row),
-        None => ("tokio-postgres, Rust's driver,", tokio_postgres(story).await?),
+        Some(row) => ("psycopg, Python's driver", row),
+        None => ("tokio-postgres, Rust's driver", tokio_postgres(story).await?),
     };
     story.voice.typed("program:", &format!("{BY_ID}$1   -- 42, by {name}"));
     let shown: Vec<&str> = row.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect();
