@@ -40,7 +40,7 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     if old == *origin {
         bail!(
             "the backup is of the log `{old}`, and log.origin is still that: give the restored log a new origin \
-             in {} (for example `{old}/2`)",
+             in {}, one that was never used",
             config.display()
         );
     }

@@ -56,7 +56,7 @@ fn a_secret_that_is_written_out_is_refused_and_not_repeated() {
     let error = refused("{ env = \"READER\" }", "\"hunter2\"");
     assert!(error.contains("found a secret written out") && error.contains("{ env = \"NAME\" }"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
-    assert!(error.contains(".toml:21:"), "{error}");
+    assert!(error.contains(".toml:20:"), "{error}");
     assert!(refused("{ env = \"READER\" }", "{ value = \"x\" }").contains("unknown field `value`"));
     assert!(refused("{ env = \"READER\" }", "{ env = \"A\", file = \"b\" }").contains("one of env and file"));
     assert!(refused("{ env = \"READER\" }", "{ }").contains("expected env or file"));

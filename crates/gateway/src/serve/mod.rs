@@ -162,11 +162,14 @@ fn inbox(house: &House, desk: &Desk, verifier: String) -> Result<axum::Router> {
         page: page(house),
         invites: Arc::new(Book::within(&house.config.data_dir)),
         readers: readers.collect::<Result<_>>().context("log.reader_tokens")?,
-        verifier,
+        verifier: verifier.clone(),
     };
     let hall = countersign_channels::web::wire::House::new(parts)?;
     let web = countersign_channels::web::Web::new(hall, &house.config.public_url, crate::clock::now);
-    Ok(countersign_channels::web::router(Arc::new(web)))
+    // The key is public: auditors who have it from elsewhere compare, others are told what it is worth.
+    let path = format!("/log/{}", countersign_verify::VKEY_PATH);
+    let key = axum::Router::new().route(&path, axum::routing::get(async move || format!("{verifier}\n")));
+    Ok(countersign_channels::web::router(Arc::new(web)).merge(key))
 }
 
 fn door(house: &House, desk: &Desk) -> Result<axum::Router> {
