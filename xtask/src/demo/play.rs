@@ -32,10 +32,11 @@ pub async fn stay(story: &Story) -> Result<()> {
     voice.shown(&TRY.map(str::to_owned));
     voice.tell("And as whoever operates the gate:");
     let program = scratch::work_tree().join("target/quick/countersign");
-    voice.offered("folder", &folder.to_string());
-    voice.offered("command line", &format!("cd {folder} && {} --help", program.display()));
+    let program = format!("cd {folder} && {}", program.display());
     let explain = format!("explain --as {AGENT} --target {} --sql 'TRUNCATE orders'", config::TARGET);
-    voice.offered("what would happen to", &explain);
+    voice.offered("what waits", &format!("{program} requests list"));
+    voice.offered("what would happen", &format!("{program} {explain}"));
+    voice.offered("everything else", &format!("{program} --help"));
     voice.offered("the server, ungated", &format!("psql '{}'", stage.server.superuser_url(shop::DATABASE)));
     voice.tell("Ctrl-C ends it and takes everything away.");
     // Ends with the story, when the person says so.

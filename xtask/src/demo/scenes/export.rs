@@ -12,7 +12,7 @@ use crate::demo::agent;
 use crate::demo::person::Wish;
 use crate::demo::play;
 
-const EXPORT: &str = "COPY customers TO STDOUT;";
+const EXPORT: &str = "SET countersign.reason = 'refresh of the churn features';\nCOPY customers TO STDOUT;";
 /// Everything of the customers' that must not come out.
 const PERSONAL: &str =
     "SELECT value FROM customers, unnest(ARRAY[name, email, phone]) AS value WHERE value IS NOT NULL";
@@ -26,12 +26,13 @@ pub async fn first(story: &mut Story) -> Result<()> {
     story.person.enrol(&story.stage, &story.voice).await?;
     let Some(ended) = story.decided(psql, &held, Wish::Approve).await? else { return Ok(()) };
     story.voice.tell("The COPY runs:");
-    story.voice.shown(ended.stdout.get(..3).unwrap_or(&ended.stdout));
-    let rows = ended.stdout.len();
+    let out = rows_of(&ended.stdout);
+    story.voice.shown(out.get(..3).unwrap_or(&out));
+    let rows = out.len();
     story.voice.checked(&format!("{rows} rows came out, one for each customer"), rows as u64 == CUSTOMERS)?;
     let raw = story.stage.texts(PERSONAL).await?;
     let raw: HashSet<String> = raw.into_iter().collect();
-    let leaked = ended.stdout.iter().flat_map(|line| line.split('\t')).find(|field| raw.contains(*field));
+    let leaked = out.iter().flat_map(|line| line.split('\t')).find(|field| raw.contains(*field));
     story.voice.checked(
         "not one name, address or phone number of theirs is among them: approved is not unmasked",
         leaked.is_none(),
@@ -48,10 +49,15 @@ pub async fn again(story: &mut Story) -> Result<()> {
     story.voice.shown(said.get(3..).unwrap_or_default());
     let cancelled = said.iter().any(|line| line.contains("canceling statement due to user request"));
     story.voice.checked("psql hears what it hears from any server that cancels", cancelled)?;
-    story.voice.checked("nothing came out", psql.lines(Output::Out).is_empty())?;
+    story.voice.checked("nothing came out", rows_of(&psql.lines(Output::Out)).is_empty())?;
     let shown = story.stage.command(&["requests", "show", &held.id]).await?;
     story.voice.checked(
         "the request is withdrawn: nobody can approve it any more",
         shown.to_lowercase().contains("withdrawn"),
     )
+}
+
+/// What psql gave beside its word that a setting was set.
+fn rows_of(stdout: &[String]) -> Vec<String> {
+    stdout.iter().filter(|line| *line != "SET").cloned().collect()
 }
