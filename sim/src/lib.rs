@@ -4,7 +4,9 @@
 //! started them (see [`running`]). It knows nothing of requests, policies or the log.
 
 pub mod clients;
+pub mod house;
 pub mod http;
+pub mod kill9;
 pub mod pgbench;
 pub mod pgbouncer;
 pub mod process;

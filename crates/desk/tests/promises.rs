@@ -39,8 +39,11 @@ async fn nobody_clears_their_own() {
     let waiting = world.desk.hold(&world.agent, &world.held(), draft(EXPORT, 1)).await.unwrap();
     // Olga owns the agent and is among the approvers.
     let record = world.desk.record_of(waiting.id()).unwrap();
-    assert!(world.desk.may_review(&world::name("olga"), &record).unwrap_err().contains("nobody clears their own"));
-    let own = world.desk.prepare_review(&world.person("olga"), "ssh:x", waiting.id(), Choice::Approved, None).await;
+    assert!(
+        world.desk.may_review(&world::name("olga"), &record).unwrap_err().contains("nobody clears their own")
+    );
+    let own =
+        world.desk.prepare_review(&world.person("olga"), "ssh:x", waiting.id(), Choice::Approved, None).await;
     assert!(matches!(own, Err(ReviewError::MayNot(_))));
     assert!(world.desk.may_review(&world::name("ada"), &record).is_ok());
 }
@@ -88,7 +91,9 @@ async fn an_execution_that_nobody_finished_is_unknown() {
     world.decide("ada", &id, Choice::Approved, None).await.unwrap();
     assert!(matches!(waiting.wait().await, Waited::Granted));
     let mut changes = world.desk.changes();
-    let Claim::Granted(granted) = waiting.claim(&world.agent, world.fresh(EXPORT, 1, b"")).await else { panic!() };
+    let Claim::Granted(granted) = waiting.claim(&world.agent, world.fresh(EXPORT, 1, b"")).await else {
+        panic!()
+    };
     drop(granted);
     while changes.recv().await.unwrap().state != "unknown" {}
     assert_eq!(world.desk.record_of(&id).unwrap().state, State::Ended { end: End::Unknown });
@@ -103,7 +108,9 @@ async fn what_runs_is_what_was_approved_or_it_is_held_again() {
     world.decide("ada", &old, Choice::Approved, None).await.unwrap();
     assert!(matches!(waiting.wait().await, Waited::Granted));
     let other = world.fresh("COPY payments TO STDOUT", 1, b"");
-    let Claim::Reheld { waiting, what } = waiting.claim(&world.agent, other).await else { panic!("held again") };
+    let Claim::Reheld { waiting, what } = waiting.claim(&world.agent, other).await else {
+        panic!("held again")
+    };
     assert_eq!(what, "its effect");
     assert_eq!(world.desk.record_of(&old).unwrap().state, State::Ended { end: End::Superseded });
     let new = world.desk.record_of(waiting.id()).unwrap();
@@ -136,8 +143,11 @@ async fn a_statement_that_was_not_prepared_here_does_not_count() {
     world.enrol().await;
     let waiting = world.desk.hold(&world.agent, &world.held(), draft(EXPORT, 1)).await.unwrap();
     let key = world.ada.key_id();
-    let prepared =
-        world.desk.prepare_review(&world.person("ada"), &key, waiting.id(), Choice::Denied, None).await.unwrap();
+    let prepared = world
+        .desk
+        .prepare_review(&world.person("ada"), &key, waiting.id(), Choice::Denied, None)
+        .await
+        .unwrap();
     let mut forged = prepared.statement.clone();
     forged.predicate.decision = Choice::Approved;
     let counted = world.deliver(&world.ada, forged.payload().unwrap()).await;
@@ -216,7 +226,8 @@ async fn a_waiting_request_survives_a_restart_and_the_same_effect_claims_it() {
         world.enrol().await;
         let waiting = world.desk.hold(&world.agent, &world.held(), draft(EXPORT, 1)).await.unwrap();
         waits = waiting.id().clone();
-        let mut other = world.desk.hold(&world.agent, &world.held(), draft("COPY t TO STDOUT", 1)).await.unwrap();
+        let mut other =
+            world.desk.hold(&world.agent, &world.held(), draft("COPY t TO STDOUT", 1)).await.unwrap();
         runs = other.id().clone();
         world.decide("ada", &runs, Choice::Approved, None).await.unwrap();
         assert!(matches!(other.wait().await, Waited::Granted));

@@ -21,7 +21,7 @@ async fn harmless_reads_pass_and_labelled_columns_come_back_masked() {
     assert!(plain.stdout.contains("200"), "{plain:?}");
     let truth = house.truth("SELECT email FROM customers WHERE id = 7").await.unwrap();
     let read = house.run("SELECT id, name, email, phone, country FROM customers WHERE id = 7").await.unwrap();
-    assert!(!read.stdout.contains(&truth) && read.stdout.contains("****@example.org"), "{}", read.stdout);
+    assert!(!read.stdout.contains(&truth) && read.stdout.contains("***@example.org"), "{}", read.stdout);
     assert!(read.stdout.contains("tok_pii_name_"), "{}", read.stdout);
     for meta in [r"\d customers", r"\dt", r"\du", r"\df", r"\l", r"\dn+"] {
         let said = house.run(meta).await.unwrap();
@@ -90,7 +90,8 @@ async fn what_would_touch_more_than_was_approved_is_rolled_back() {
     let house = House::open().await.unwrap();
     let psql = house.start("UPDATE products SET price_cents = 1 WHERE id <= 5").unwrap();
     let held = Held::seen_by(&psql).await.unwrap();
-    house.change("UPDATE products SET id = -id WHERE id BETWEEN 50 AND 60").await.unwrap();
+    let more = "INSERT INTO products (id, sku, name, price_cents) SELECT -n, 'X' || n, 'more', 2 FROM generate_series(1, 9) n";
+    house.change(more).await.unwrap();
     house.approve(&held.id).await.unwrap();
     let (_, err) = ended(psql).await;
     assert!(err.contains("touched more than was approved"), "{err}");
@@ -108,7 +109,7 @@ async fn seeing_in_clear_is_an_action_of_its_own() {
     house.approve(&held.id).await.unwrap();
     let (out, err) = ended(psql).await;
     assert_eq!(out.matches(&truth).count(), 1, "{out} {err}");
-    assert!(out.contains("****@example.org"), "masked again afterwards: {out}");
+    assert!(out.contains("***@example.org"), "masked again afterwards: {out}");
 }
 
 #[tokio::test]
@@ -128,15 +129,16 @@ async fn a_pipeline_whose_last_statement_is_refused_commits_nothing() {
     let config = format!("{}&password={}", house.url(), house.token);
     let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    let own = client.prepare("UPDATE features.churn SET score = 0.123 WHERE customer_id = 3").await.unwrap();
+    let own =
+        client.prepare("UPDATE features.churn SET score = 0.98765 WHERE customer_id = 3").await.unwrap();
     client.batch_execute("BEGIN").await.unwrap();
     client.execute(&own, &[]).await.unwrap();
     let foreign = client.prepare("DELETE FROM orders WHERE id = $1").await.unwrap();
-    let (first, last) = futures_util::join!(client.execute(&own, &[]), client.execute(&foreign, &[&1i64]));
+    let (first, last) = tokio::join!(client.execute(&own, &[]), client.execute(&foreign, &[&1i64]));
     assert!(first.is_ok());
     assert_eq!(last.unwrap_err().code().unwrap().code(), "42501");
     client.batch_execute("COMMIT").await.unwrap();
-    let left = house.truth("SELECT count(*) FROM features.churn WHERE score = 0.123::real").await.unwrap();
+    let left = house.truth("SELECT count(*) FROM features.churn WHERE score = 0.98765::real").await.unwrap();
     assert_eq!(left, "0");
 }
 
@@ -155,13 +157,14 @@ async fn the_same_prepared_statement_with_other_values_is_another_action() {
     });
     let statement = client.prepare("DELETE FROM support_tickets WHERE id = $1").await.unwrap();
     for id in [1i64, 2] {
-        let run = client.execute(&statement, &[&id]);
+        let values: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&id];
+        let run = client.execute(&statement, &values);
         let approve = async {
             let held = Held::parse(&seen.recv().await.unwrap()).unwrap();
             house.approve(&held.id).await.unwrap();
             held.id
         };
-        let (deleted, request) = futures_util::join!(run, approve);
+        let (deleted, request) = tokio::join!(run, approve);
         assert_eq!(deleted.unwrap(), 1, "{request}");
     }
     assert_eq!(house.truth("SELECT count(*) FROM support_tickets").await.unwrap(), "2998");
@@ -170,14 +173,14 @@ async fn the_same_prepared_statement_with_other_values_is_another_action() {
 #[tokio::test]
 async fn a_waiting_request_survives_a_restart_and_is_found_by_the_same_action() {
     let mut house = House::open().await.unwrap();
-    let psql = house.start("DELETE FROM orders WHERE id = 77").unwrap();
+    let psql = house.start("DELETE FROM support_tickets WHERE id = 77").unwrap();
     let held = Held::seen_by(&psql).await.unwrap();
     house.stop().await.unwrap();
     let (_, err) = ended(psql).await;
     assert!(err.contains("the gate stops"), "{err}");
     house.serve().await.unwrap();
     house.approve(&held.id).await.unwrap();
-    let again = house.run("DELETE FROM orders WHERE id = 77").await.unwrap();
+    let again = house.run("DELETE FROM support_tickets WHERE id = 77").await.unwrap();
     assert!(again.stdout.contains("DELETE 1"), "{again:?}");
     let shown = house.command(&["requests", "show", &held.id]).await.unwrap();
     assert!(shown.contains("committed"), "{shown}");
@@ -206,13 +209,9 @@ async fn drivers_with_their_default_transactions_wait_and_commit() {
     for (at, driver) in DRIVERS.into_iter().enumerate() {
         let sql = format!("DELETE FROM support_tickets WHERE id = {}", 100 + at);
         let mut client = house.driver(driver, &["tx", &sql]).unwrap();
-        let line = client.line(Output::Out, WITHIN, |line| Held::parse(line).is_some()).await;
-        let held = match line {
-            Ok(line) => Held::parse(&line).unwrap(),
-            // Drivers that show notices only afterwards: the queue knows.
-            Err(_) => panic!("{driver:?}: {}", client.said()),
-        };
-        house.approve(&held.id).await.unwrap();
+        // Some drivers show notices only afterwards: the queue knows.
+        let id = house.waiting().await.unwrap();
+        house.approve(&id).await.unwrap();
         assert!(client.ended(WITHIN).await.unwrap().success(), "{driver:?}: {}", client.said());
     }
     assert_eq!(house.truth("SELECT count(*) FROM support_tickets").await.unwrap(), "2997");

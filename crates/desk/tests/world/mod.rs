@@ -9,7 +9,10 @@ pub mod soft;
 use countersign_core::action::{Bound, Impact, Reach, Resource, Rows, TableName, Target};
 use countersign_core::digest::{Base64, Digest};
 use countersign_core::effect::Effect;
-use countersign_core::id::{AgentName, EnvName, GroupName, PersonName, PipelineName, Pseudonym, RequestId, SessionId, TargetName, TokenId};
+use countersign_core::id::{
+    AgentName, EnvName, GroupName, PersonName, PipelineName, Pseudonym, RequestId, SessionId, TargetName,
+    TokenId,
+};
 use countersign_core::kind::Kind;
 use countersign_core::lifecycle::{Choice, Record};
 use countersign_core::secret::Secret;
@@ -50,7 +53,8 @@ pub fn people() -> People {
         accounts: BTreeSet::new(),
         same_as: None,
     };
-    let list: [(&str, &[&str]); 3] = [("ada", &["approvers"]), ("grace", &["approvers"]), ("olga", &["approvers"])];
+    let list: [(&str, &[&str]); 3] =
+        [("ada", &["approvers"]), ("grace", &["approvers"]), ("olga", &["approvers"])];
     People::load(list.into_iter().map(entry).collect(), &PseudonymKey::new(&[7; 32])).unwrap()
 }
 
@@ -128,14 +132,21 @@ impl World {
         let register = |passkey: &Passkey, person: &str| {
             let (object, client) = passkey.register(b"challenge");
             let person = self.person(person);
-            countersign_identity::enrol::authenticate_registration(&object, &client, &person, &soft::page(), b"challenge")
-                .unwrap()
+            countersign_identity::enrol::authenticate_registration(
+                &object,
+                &client,
+                &person,
+                &soft::page(),
+                b"challenge",
+            )
+            .unwrap()
         };
         self.desk.enrol(register(&self.ada, "ada")).await.unwrap();
         let grace = register(&self.grace, "grace");
         let record = grace.get().record.clone();
         self.desk.enrol(grace).await.unwrap();
-        let prepared = self.desk.prepare_enrolment(&self.person("ada"), &self.ada.key_id(), &record.id).await.unwrap();
+        let prepared =
+            self.desk.prepare_enrolment(&self.person("ada"), &self.ada.key_id(), &record.id).await.unwrap();
         let envelope = self.ada.sign_bytes(prepared.payload);
         let now = self.desk.clock().read();
         let signed = self
@@ -179,9 +190,16 @@ impl World {
         FreshAction { draft: draft(text, session), judged: Judged::Hold(self.held()), payload }
     }
 
-    pub async fn decide(&self, who: &str, id: &RequestId, choice: Choice, why: Option<&str>) -> Result<Record, ReviewError> {
+    pub async fn decide(
+        &self,
+        who: &str,
+        id: &RequestId,
+        choice: Choice,
+        why: Option<&str>,
+    ) -> Result<Record, ReviewError> {
         let passkey = if who == "ada" { &self.ada } else { &self.grace };
-        let prepared = self.desk.prepare_review(&self.person(who), &passkey.key_id(), id, choice, why).await?;
+        let prepared =
+            self.desk.prepare_review(&self.person(who), &passkey.key_id(), id, choice, why).await?;
         self.deliver(passkey, prepared.payload).await
     }
 
@@ -191,7 +209,13 @@ impl World {
         let signed = self
             .desk
             .with_keys(|keys| {
-                countersign_identity::review::authenticate_review(envelope, keys, self.desk.people(), &soft::page(), now)
+                countersign_identity::review::authenticate_review(
+                    envelope,
+                    keys,
+                    self.desk.people(),
+                    &soft::page(),
+                    now,
+                )
             })
             .unwrap()
             .unwrap();

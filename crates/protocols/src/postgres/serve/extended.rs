@@ -211,7 +211,9 @@ impl Connection {
         let payload = Bytes::copy_from_slice(payload);
         self.pipeline.judged(portal);
         let described = matches!(self.pipeline.queue.last(), Some(last) if last.is_description());
-        if matches!(plan, MaskPlan::Projection { .. }) || (matches!(plan, MaskPlan::Unlabelled(_)) && !described) {
+        if matches!(plan, MaskPlan::Projection { .. })
+            || (matches!(plan, MaskPlan::Unlabelled(_)) && !described)
+        {
             // The mask is built from the server's own description of this very portal, and where nothing is masked
             // that description must not name anything labelled.
             self.pipeline.push(own_describe(portal)?, Expect::Describe { show: false });

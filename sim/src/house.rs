@@ -1,0 +1,464 @@
+//! A whole house for tests: a real PostgreSQL with the sample shop, a configured gate before it, an agent with its
+//! token, an approver with an SSH key. Knows how they are started, stopped, killed and put away.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::clients::{Driver, Whom};
+use crate::process::{Countersign, Finished};
+use crate::psql::Psql;
+use crate::running::{Output, Running};
+use crate::scratch::{self, Folder};
+use crate::scratch_pg::{Options, ScratchPg};
+use crate::shop::{self, Shop};
+
+/// The agent.
+pub const AGENT: &str = "etl-agent";
+/// The approver: the log's first.
+pub const APPROVER: &str = "ada";
+/// A second approver.
+pub const SECOND: &str = "grace";
+/// Whoever answers for the agent; an approver too, but never of its requests.
+pub const OWNER: &str = "mara";
+/// How long the gate may take to say that it is ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a held statement's notice may take.
+const NOTICE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Which columns hold what: table, column, label.
+const LABELS: [(&str, &str, &str); 6] = [
+    ("customers", "name", "pii.name"),
+    ("customers", "email", "pii.email"),
+    ("customers", "phone", "pii.phone"),
+    ("customers", "card_last4", "pci.card"),
+    ("payments", "iban", "pci.iban"),
+    ("support_tickets", "body", "pii.text"),
+];
+
+/// The ports that are listened on.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// The inbox.
+    pub web: u16,
+    /// Health and metrics.
+    pub ops: u16,
+    /// The gate, for agents.
+    pub gate: u16,
+    /// The database server.
+    pub server: u16,
+}
+
+/// Everything that runs. Dropped in this order: the gate, the server, the folder.
+pub struct House {
+    gate: Option<Running>,
+    /// The server behind the gate.
+    pub server: ScratchPg,
+    folder: Folder,
+    /// The command line of the gate.
+    pub countersign: Countersign,
+    /// The ports.
+    pub ports: Ports,
+    /// The agent's token.
+    pub token: String,
+    /// The shop's roles at the server.
+    pub shop: Shop,
+    key: PathBuf,
+}
+
+/// What a client is shown of an action that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The request's id.
+    pub id: String,
+    /// Where it is approved.
+    pub link: String,
+    /// What people compare with the card.
+    pub code: String,
+}
+
+impl House {
+    /// Opens a house whose approver has enrolled an SSH key.
+    ///
+    /// # Errors
+    /// When a part does not come up, with what it said.
+    pub async fn open() -> Result<Self> {
+        Self::open_with(Options::default(), "").await
+    }
+
+    /// As [`Self::open`], with options for the server and more lines for the end of the configuration.
+    ///
+    /// # Errors
+    /// When a part does not come up, with what it said.
+    pub async fn open_with(options: Options, more: &str) -> Result<Self> {
+        let folder = Folder::new("house")?;
+        let countersign = Countersign::in_folder(folder.path())?;
+        let server = ScratchPg::start(options).await?;
+        let shop = Shop::open(&server).await?;
+        let ports = Ports {
+            web: scratch::free_port()?,
+            ops: scratch::free_port()?,
+            gate: scratch::free_port()?,
+            server: server.port(),
+        };
+        configure(&countersign, folder.path(), ports, &shop, more).await?;
+        let key = make_key(folder.path())?;
+        let token = issue(&countersign).await?;
+        let mut house = Self { gate: None, server, folder, countersign, ports, token, shop, key };
+        house.serve().await?;
+        house.enrol().await?;
+        Ok(house)
+    }
+
+    /// Starts the gate.
+    ///
+    /// # Errors
+    /// When it does not get ready, with what it said.
+    pub async fn serve(&mut self) -> Result<()> {
+        let (gate, _) = self.countersign.serve(&["serve"], "ready", READY_WITHIN).await?;
+        self.gate = Some(gate);
+        Ok(())
+    }
+
+    /// Kills the gate, as a power cut would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.signal("KILL").await
+    }
+
+    /// Ends the gate in good order: what waits is parked.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.signal("TERM").await
+    }
+
+    /// Kills the gate and does not wait for its end: [`Self::reap`] does.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn strike(&self) -> Result<()> {
+        self.gate()?.signal("KILL")
+    }
+
+    /// Waits for the end of a gate that was struck.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn reap(&mut self) -> Result<()> {
+        let mut gate = self.gate.take().context("the gate does not run")?;
+        gate.ended(Duration::from_secs(30)).await.map(drop)
+    }
+
+    async fn signal(&mut self, name: &str) -> Result<()> {
+        let mut gate = self.gate.take().context("the gate does not run")?;
+        gate.signal(name)?;
+        gate.ended(Duration::from_secs(30)).await.map(drop)
+    }
+
+    /// The running gate.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn gate(&self) -> Result<&Running> {
+        self.gate.as_ref().context("the gate does not run")
+    }
+
+    /// The scratch folder, with configuration, keys, store and log.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Runs a command of the gate's own program.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub async fn command(&self, arguments: &[&str]) -> Result<String> {
+        let done = self.countersign.run(arguments).await?.success();
+        Ok(done.with_context(|| format!("countersign {}", arguments.join(" ")))?.stdout)
+    }
+
+    /// The agent's connection without its token.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgresql://{AGENT}@127.0.0.1:{}/{}?sslmode=disable", self.ports.gate, shop::DATABASE)
+    }
+
+    /// The agent's psql.
+    ///
+    /// # Errors
+    /// When there is no psql.
+    pub fn psql(&self) -> Result<Psql> {
+        Psql::new(&self.url(), &self.token)
+    }
+
+    /// Runs statements as the agent, to their end.
+    ///
+    /// # Errors
+    /// When psql does not end in time.
+    pub async fn run(&self, sql: &str) -> Result<Finished> {
+        self.psql()?.run(sql).await
+    }
+
+    /// Starts statements as the agent, of which one will be held.
+    ///
+    /// # Errors
+    /// When psql does not start.
+    pub fn start(&self, sql: &str) -> Result<Running> {
+        self.psql()?.start_script(sql)
+    }
+
+    /// The agent through a driver.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn driver(&self, driver: Driver, arguments: &[&str]) -> Result<Running> {
+        let whom = Whom {
+            port: self.ports.gate,
+            user: AGENT.to_owned(),
+            password: self.token.clone(),
+            database: shop::DATABASE.to_owned(),
+            root_certificate: None,
+        };
+        driver.start(&whom, arguments)
+    }
+
+    /// The id of the one request that waits, once there is one.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn waiting(&self) -> Result<String> {
+        let watched = std::time::Instant::now();
+        loop {
+            let listed = self.command(&["requests", "list", "--json"]).await?;
+            let id = |line: &str| line.split('"').find(|word| word.starts_with("req_")).map(str::to_owned);
+            if let Some(id) = listed.lines().find_map(id) {
+                return Ok(id);
+            }
+            ensure!(watched.elapsed() < NOTICE_WITHIN, "no request waits");
+        }
+    }
+
+    /// The approver's yes, signed with the SSH key.
+    ///
+    /// # Errors
+    /// When the gate says no.
+    pub async fn approve(&self, id: &str) -> Result<()> {
+        self.decide(id, "--approve", "").await
+    }
+
+    /// The approver's no, and why.
+    ///
+    /// # Errors
+    /// When the gate says no.
+    pub async fn deny(&self, id: &str, reason: &str) -> Result<()> {
+        self.decide(id, "--deny", reason).await
+    }
+
+    async fn decide(&self, id: &str, choice: &str, reason: &str) -> Result<()> {
+        let key = self.key.display().to_string();
+        let mut arguments = vec!["requests", "review", id, "--as", APPROVER, "--key", &key, choice];
+        if !reason.is_empty() {
+            arguments.extend(["--reason", reason]);
+        }
+        self.command(&arguments).await.map(drop)
+    }
+
+    /// One value as text, asked at the server itself as its superuser, past the gate.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn truth(&self, sql: &str) -> Result<String> {
+        let client = self.server.superuser(shop::DATABASE).await?;
+        let rows = client.simple_query(sql).await?;
+        let cell = rows.iter().find_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default().to_owned()),
+            _ => None,
+        });
+        cell.context("the server gave no row")
+    }
+
+    /// Changes something at the server itself, as somebody else would.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn change(&self, sql: &str) -> Result<()> {
+        Ok(self.server.superuser(shop::DATABASE).await?.batch_execute(sql).await?)
+    }
+
+    async fn enrol(&self) -> Result<()> {
+        let invited = self.command(&["people", "invite", APPROVER]).await?;
+        let (link, code) = invitation(&invited)?;
+        let key = self.key.display().to_string();
+        let enrol =
+            ["keys", "enrol-ssh", "--as", APPROVER, "--key", &key, "--invite", &link, "--code", &code];
+        self.command(&enrol).await.map(drop)
+    }
+}
+
+impl Held {
+    /// Waits for the notice in which psql tells that its statement is held.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub async fn seen_by(psql: &Running) -> Result<Self> {
+        let line = psql.line(Output::Err, NOTICE_WITHIN, |line| Self::parse(line).is_some()).await?;
+        Self::parse(&line).context("a notice with a link and a code")
+    }
+
+    /// Reads the hint of a notice.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (link, rest) = text.split_once("Approve at ")?.1.split_once(" (code ")?;
+        let (code, _) = rest.split_once(')')?;
+        let id = link.rsplit('/').next()?;
+        Some(Self { id: id.to_owned(), link: link.to_owned(), code: code.to_owned() })
+    }
+}
+
+/// The link and the code that `countersign people invite` prints.
+///
+/// # Errors
+/// When they are not there.
+pub fn invitation(printed: &str) -> Result<(String, String)> {
+    let link =
+        printed.split_whitespace().find(|word| word.contains("/enrol/")).context("no link was printed")?;
+    let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|b| b.is_ascii_digit());
+    let words = printed.split(|c: char| !c.is_ascii_alphanumeric());
+    let code = words.collect::<Vec<_>>().into_iter().find(is_code).context("no code was printed")?;
+    Ok((link.to_owned(), code.to_owned()))
+}
+
+async fn issue(countersign: &Countersign) -> Result<String> {
+    let issued = countersign.run(&["token", "issue", "--agent", AGENT, "--ttl", "12h"]).await?.success()?;
+    Ok(issued.stdout.trim().to_owned())
+}
+
+fn make_key(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("id_ed25519");
+    let mut make = Command::new("ssh-keygen");
+    make.args(["-q", "-t", "ed25519", "-N", "", "-C", "ada@house", "-f"]).arg(&path);
+    let done = make.output().context("`ssh-keygen` is not installed")?;
+    if !done.status.success() {
+        bail!("ssh-keygen: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    Ok(path)
+}
+
+async fn configure(
+    countersign: &Countersign,
+    folder: &Path,
+    ports: Ports,
+    shop: &Shop,
+    more: &str,
+) -> Result<()> {
+    let origin = format!("house.countersign.invalid/{}", scratch::random_word(6)?);
+    let init = ["init", ".", "--approver", APPROVER, "--origin", &origin];
+    countersign.run(&init).await?.success().context("countersign init")?;
+    std::fs::write(folder.join("countersign.toml"), configuration(ports, &origin) + more)?;
+    std::fs::create_dir_all(folder.join("secrets"))?;
+    scratch::write_private(&folder.join("secrets/shop_rw"), &shop.writer_password)?;
+    scratch::write_private(&folder.join("secrets/reporting_ro"), &shop.reader_password)?;
+    scratch::write_private(&folder.join("secrets/log-reader"), &scratch::random_word(16)?)?;
+    let sync = ["catalogue", "sync", "--target", "shop", "--accept"];
+    countersign.run(&sync).await?.success().context("countersign catalogue sync")?;
+    let catalogue = folder.join("catalogue/shop.toml");
+    let text = labelled(&std::fs::read_to_string(&catalogue)?)?;
+    Ok(std::fs::write(catalogue, text)?)
+}
+
+fn configuration(ports: Ports, origin: &str) -> String {
+    let Ports { web, ops, gate, server } = ports;
+    format!(
+        r#"data_dir = "data"
+keys_dir = "keys"
+public_url = "http://localhost:{web}"
+first_approver = "{APPROVER}"
+
+[log]
+origin = "{origin}"
+reader_tokens = [{{ file = "secrets/log-reader" }}]
+
+[web]
+listen = "127.0.0.1:{web}"
+rp_id = "localhost"
+
+[ops]
+listen = "127.0.0.1:{ops}"
+
+[[people]]
+name = "{APPROVER}"
+display = "Ada Byron"
+groups = ["approvers"]
+
+[[people]]
+name = "{SECOND}"
+display = "Grace Murray"
+groups = ["approvers"]
+
+[[people]]
+name = "{OWNER}"
+display = "Mara Lindqvist"
+groups = ["approvers"]
+
+[[agents]]
+name = "{AGENT}"
+groups = ["agents"]
+owner = "{OWNER}"
+pipeline = "nightly-features"
+
+[masks]
+"pii.name" = "token"
+"pii.email" = "partial"
+"pii.phone" = "null"
+"pii.text" = "null"
+"pci.card" = "null"
+"pci.iban" = "partial"
+
+[targets.shop]
+env = "prod"
+listen = "127.0.0.1:{gate}"
+address = "127.0.0.1:{server}"
+tls = "disable"
+databases = {{ shop = {{ catalogue = "catalogue/shop.toml" }} }}
+roles = {{ {AGENT} = {{ role = "shop_rw", password = {{ file = "secrets/shop_rw" }} }} }}
+catalogue_role = {{ role = "reporting_ro", password = {{ file = "secrets/reporting_ro" }} }}
+"#
+    )
+}
+
+/// A catalogue as `countersign catalogue sync --accept` writes it, with labels and owners added by somebody who knows.
+fn labelled(catalogue: &str) -> Result<String> {
+    let (mut table, mut schema, mut set) = (String::new(), String::new(), 0);
+    let mut lines = Vec::new();
+    for line in catalogue.lines() {
+        if let Some(name) = value_of(line, "schema") {
+            schema = name;
+        } else if let Some(name) = value_of(line, "name") {
+            table = name;
+        }
+        let start = |column: &str| line.trim_start().starts_with(&format!("{{ name = \"{column}\","));
+        let label = LABELS.iter().find(|(of, column, _)| *of == table && start(column));
+        lines.push(match label {
+            Some((_, _, label)) if line.contains("labels = []") => {
+                set += 1;
+                line.replace("labels = []", &format!("labels = [\"{label}\"]"))
+            }
+            _ if schema == "features" && line == "own = []" => format!("own = [\"{AGENT}\"]"),
+            _ => line.to_owned(),
+        });
+    }
+    ensure!(set == LABELS.len(), "expected {} columns to label in the catalogue, found {set}", LABELS.len());
+    Ok(lines.join("\n") + "\n")
+}
+
+fn value_of(line: &str, key: &str) -> Option<String> {
+    let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?;
+    Some(rest.trim().trim_matches('"').to_owned())
+}
