@@ -89,8 +89,10 @@ impl Person {
                     }
                     Err(error) if options.screens.is_some() => Err(error),
                     Err(error) => {
+                        // Drivers add a page of addresses to what they say.
+                        let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
                         voice.tell(&format!(
-                            "No browser can be had ({error:#}): decisions are signed with an SSH key."
+                            "No browser can be had ({why}): decisions are signed with an SSH key."
                         ));
                         Ok(terminal())
                     }
