@@ -1,111 +1,182 @@
-//! PostgreSQL peers under pgbench: 1 and 16 clients, three query modes. Reads only, by primary key.
+//! PostgreSQL peers under `pgbench -S`: 1 and 16 clients, three query modes. Reads only, by primary key.
+
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use countersign_sim::pgbench::{Load, QUERY_MODES, Speed};
+use countersign_sim::house::House;
+use countersign_sim::pgbench::{Load, QUERY_MODES, QueryMode, Speed};
 use countersign_sim::pgbouncer::PgBouncer;
-use countersign_sim::scratch::Folder;
-use countersign_sim::scratch_pg::{Options, ScratchPg};
-use countersign_sim::shop::{self, Shop};
+use countersign_sim::scratch_pg::{self, Options};
+use countersign_sim::shop;
+
+use super::spread::Spread;
+use crate::steps::read;
 
 const CLIENTS: [u32; 2] = [1, 16];
-const SCRIPT: &str =
-    "\\set id random(1, 200)\nSELECT id, sku, name, price_cents FROM products WHERE id = :id;\n";
+/// The statement of `pgbench -S`, on its own table at scale 1.
+const SCRIPT: &str = "\\set aid random(1, 100000)\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n";
+/// The clock of `/proc/PID/stat`: Linux has counted in hundredths of a second on every machine for decades.
+const TICK_MICROSECONDS: f64 = 10_000.0;
 
 /// Somebody who answers on a port of 127.0.0.1.
-pub struct Peer {
+struct Peer {
     /// As it is shown.
-    pub name: &'static str,
+    name: &'static str,
     /// A connection URL without the password.
-    pub url: String,
+    url: String,
     /// The password or token.
-    pub password: String,
+    password: String,
+    /// The process between client and server, where there is one.
+    between: Option<u32>,
 }
 
-/// How long is measured.
-struct Extent {
+/// How much is measured.
+pub(super) struct Extent {
     rounds: u32,
     seconds: u32,
+    clients: Vec<u32>,
+    modes: Vec<QueryMode>,
 }
 
-pub(super) fn run(arguments: &[String]) -> Result<()> {
-    let extent = extent(arguments)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(measure(&extent))
+/// One peer in one round.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    speed: Speed,
+    /// Processor time of the process between, for one statement.
+    cpu_microseconds: f64,
 }
 
-fn extent(arguments: &[String]) -> Result<Extent> {
-    let mut extent = Extent { rounds: 5, seconds: 3 };
-    for pair in arguments.chunks(2) {
-        let [name, value] = pair else { bail!("`{}` wants a number", pair.join(" ")) };
-        let value = value.parse().with_context(|| format!("`{value}` is no number"))?;
-        match name.as_str() {
-            "--rounds" => extent.rounds = value,
-            "--seconds" => extent.seconds = value,
-            _ => bail!("unknown argument `{name}`"),
+impl Extent {
+    pub(super) fn parse(arguments: &[String]) -> Result<Self> {
+        let mut extent = Self { rounds: 9, seconds: 3, clients: CLIENTS.into(), modes: QUERY_MODES.into() };
+        for pair in arguments.chunks(2) {
+            let [name, value] = pair else { bail!("`{}` wants a value", pair.join(" ")) };
+            let number = || value.parse::<u32>().with_context(|| format!("`{value}` is no number"));
+            match name.as_str() {
+                "--rounds" => extent.rounds = number()?,
+                "--seconds" => extent.seconds = number()?,
+                "--clients" => extent.clients = vec![number()?],
+                "--mode" => extent.modes.retain(|mode| mode.name() == value),
+                _ => bail!("unknown argument `{name}`"),
+            }
         }
+        Ok(extent)
     }
-    Ok(extent)
+}
+
+pub(super) fn run(extent: &Extent) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(measure(extent))
 }
 
 async fn measure(extent: &Extent) -> Result<()> {
-    let server = ScratchPg::start(Options::default()).await?;
-    let shop = Shop::open(&server).await?;
-    let bouncer = PgBouncer::start(&server, shop::READER, &shop.reader_password).await?;
-    let url = |port| format!("postgresql://{}@127.0.0.1:{port}/{}", shop::READER, shop::DATABASE);
-    let peer = |name, port| Peer { name, url: url(port), password: shop.reader_password.clone() };
-    // The first is what the ratios are to.
-    let peers = vec![peer("PgBouncer", bouncer.port()), peer("direct", server.port())];
-    let folder = Folder::new("bench")?;
-    let script = folder.path().join("read.sql");
+    let mut house = House::open_with(Options::default(), "").await?;
+    furnish(&mut house).await?;
+    let bouncer = PgBouncer::start(&house.server, shop::WRITER, &house.shop.writer_password).await?;
+    let peers = peers(&house, &bouncer)?;
+    let script = house.folder().join("select.sql");
     std::fs::write(&script, SCRIPT)?;
-    println!("{:<10}{:>8}  {:<12}{:>10}{:>10}  ratio to PgBouncer", "mode", "clients", "peer", "per s", "ms");
-    for mode in QUERY_MODES {
-        for clients in CLIENTS {
-            let load = Load { script: &script, mode, clients, seconds: extent.seconds };
+    let sure = if extent.rounds < 6 { "range" } else { "95 % interval" };
+    println!("{} rounds of {} s; ratios: median [{sure}]", extent.rounds, extent.seconds);
+    let (direct, bouncer) = ("share of direct", "share of PgBouncer");
+    println!(
+        "{:<9}{:>8}  {:<12}{:>9}{:>8}{:>9}  {direct:<20}{bouncer}",
+        "mode", "clients", "peer", "per s", "ms", "CPU µs"
+    );
+    for mode in &extent.modes {
+        for clients in &extent.clients {
+            let load = Load { script: &script, mode: *mode, clients: *clients, seconds: extent.seconds };
             let rounds = interleave(&load, &peers, extent.rounds).await?;
             for (at, peer) in peers.iter().enumerate() {
                 let shown = summary(&rounds, at).context("no rounds")?;
-                println!("{:<10}{clients:>8}  {:<12}{shown}", mode.name(), peer.name);
+                println!("{:<9}{clients:>8}  {:<12}{shown}", mode.name(), peer.name);
             }
         }
     }
     Ok(())
 }
 
-/// For each round the speed of each peer; every round begins with another one.
-async fn interleave(load: &Load<'_>, peers: &[Peer], rounds: u32) -> Result<Vec<Vec<Speed>>> {
+/// Tables as pgbench makes them, known to the catalogue, without labels.
+async fn furnish(house: &mut House) -> Result<()> {
+    let mut fill = Command::new(scratch_pg::program("pgbench")?);
+    fill.args(["--initialize", "--quiet", "--scale", "1"]).arg(house.server.superuser_url(shop::DATABASE));
+    fill.stderr(std::process::Stdio::null());
+    read(fill)?;
+    let grant = format!("GRANT SELECT ON pgbench_accounts TO {}", shop::WRITER);
+    house.change(&grant).await?;
+    house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await?;
+    house.stop().await?;
+    house.serve().await
+}
+
+/// The first two are what the ratios are to.
+fn peers(house: &House, bouncer: &PgBouncer) -> Result<Vec<Peer>> {
+    let peer = |name, port, between| Peer {
+        name,
+        url: format!("postgresql://{}@127.0.0.1:{port}/{}", shop::WRITER, shop::DATABASE),
+        password: house.shop.writer_password.clone(),
+        between,
+    };
+    Ok(vec![
+        peer("direct", house.server.port(), None),
+        peer("PgBouncer", bouncer.port(), Some(bouncer.running().pid())),
+        Peer {
+            name: "Countersign",
+            url: house.url(),
+            password: house.token.clone(),
+            between: Some(house.gate()?.pid()),
+        },
+    ])
+}
+
+/// For each round what each peer did; every round begins with another one.
+async fn interleave(load: &Load<'_>, peers: &[Peer], rounds: u32) -> Result<Vec<Vec<Measured>>> {
     let mut measured = Vec::new();
     for round in 0..rounds {
         let first = round as usize % peers.len().max(1);
-        let mut speeds = vec![None; peers.len()];
+        let mut row = vec![None; peers.len()];
         for (at, peer) in peers.iter().enumerate().cycle().skip(first).take(peers.len()) {
+            let before = peer.between.and_then(ticks).unwrap_or_default();
             let speed = load.run(&peer.url, &peer.password).await.with_context(|| peer.name.to_owned())?;
-            if let Some(slot) = speeds.get_mut(at) {
-                *slot = Some(speed);
+            let used = peer.between.and_then(ticks).unwrap_or_default() - before;
+            let statements = speed.per_second * f64::from(load.seconds);
+            if let Some(slot) = row.get_mut(at) {
+                *slot = Some(Measured { speed, cpu_microseconds: used * TICK_MICROSECONDS / statements });
             }
         }
-        measured.push(speeds.into_iter().flatten().collect());
+        measured.push(row.into_iter().flatten().collect());
     }
     Ok(measured)
 }
 
-/// Medians, and the median ratio to the first peer with its least and greatest.
-fn summary(rounds: &[Vec<Speed>], at: usize) -> Option<String> {
-    let of = |part: fn(&Speed) -> f64| -> Vec<f64> {
-        rounds.iter().filter_map(|round| round.get(at)).map(part).collect()
-    };
-    let ratios =
-        rounds.iter().filter_map(|round| Some(round.get(at)?.per_second / round.first()?.per_second));
-    let (least, ratio, greatest) = spread(ratios.collect())?;
-    let (_, per_second, _) = spread(of(|speed| speed.per_second))?;
-    let (_, milliseconds, _) = spread(of(|speed| speed.milliseconds))?;
-    Some(format!("{per_second:>10.0}{milliseconds:>10.3}  {ratio:.2}  ({least:.2} to {greatest:.2})"))
+/// Processor time of a process so far, user and system.
+fn ticks(process: u32) -> Option<f64> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process.to_string()).join("stat")).ok()?;
+    // The name in the second field may hold anything; what follows its bracket does not.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
 }
 
-/// Least, median and greatest.
-fn spread(mut numbers: Vec<f64>) -> Option<(f64, f64, f64)> {
-    numbers.sort_by(f64::total_cmp);
-    Some((*numbers.first()?, *numbers.get(numbers.len() / 2)?, *numbers.last()?))
+/// Medians, and the ratios to the first two peers with their spread.
+fn summary(rounds: &[Vec<Measured>], at: usize) -> Option<String> {
+    let of = |part: fn(&Measured) -> f64| {
+        Spread::of(rounds.iter().filter_map(|round| round.get(at)).map(part).collect())
+    };
+    let to = |other: usize| {
+        let ratio = |round: &Vec<Measured>| {
+            Some(round.get(at)?.speed.per_second / round.get(other)?.speed.per_second)
+        };
+        Spread::of(rounds.iter().filter_map(ratio).collect()).map(|spread| spread.to_string())
+    };
+    let (per_second, milliseconds) = (of(|one| one.speed.per_second)?, of(|one| one.speed.milliseconds)?);
+    let cpu = of(|one| one.cpu_microseconds)?;
+    let (direct, bouncer) = (to(0)?, to(1)?);
+    Some(format!(
+        "{:>9.0}{:>8.3}{:>9.1}  {direct:<20}{bouncer}",
+        per_second.median, milliseconds.median, cpu.median
+    ))
 }
 
 #[cfg(test)]
@@ -114,10 +185,19 @@ mod tests {
 
     #[test]
     fn a_ratio_is_taken_within_its_round() {
-        let speed = |per_second| Speed { per_second, milliseconds: 1.0 };
-        // The machine was twice as slow in the second round, for both.
-        let rounds = vec![vec![speed(1000.0), speed(500.0)], vec![speed(500.0), speed(250.0)]];
-        assert!(summary(&rounds, 1).unwrap().ends_with("0.50  (0.50 to 0.50)"), "{:?}", summary(&rounds, 1));
+        let one =
+            |per_second| Measured { speed: Speed { per_second, milliseconds: 1.0 }, cpu_microseconds: 0.0 };
+        // The machine was twice as slow in the second round, for all.
+        let rounds =
+            vec![vec![one(1000.0), one(800.0), one(400.0)], vec![one(500.0), one(400.0), one(200.0)]];
+        let shown = summary(&rounds, 2).unwrap();
+        assert!(shown.contains("0.40 [0.40, 0.40]") && shown.ends_with("0.50 [0.50, 0.50]"), "{shown}");
         assert_eq!(summary(&[], 0), None);
+    }
+
+    #[test]
+    fn a_process_has_used_its_time() {
+        assert!(ticks(std::process::id()).is_some());
+        assert!(ticks(0).is_none());
     }
 }
