@@ -10,8 +10,11 @@ use countersign_protocols::postgres::startup::parse_startup;
 /// The type `text`.
 const TEXT: u32 = 25;
 
+/// A parser that must not panic, whatever the bytes.
+pub type Target = fn(&[u8]);
+
 /// Each target by name.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("postgres_startup", startup),
     ("postgres_frontend", frontend_messages),
     ("postgres_backend", backend_messages),

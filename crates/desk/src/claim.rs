@@ -103,7 +103,10 @@ impl Waiting {
             AdvanceError::Step(error) => {
                 Refused::For(Refusal::Changed { request: self.id().clone(), what: error.to_string() })
             }
-            error => Refused::For(not_recorded(error)),
+            error @ (AdvanceError::NoSuchRequest(_)
+            | AdvanceError::Store(_)
+            | AdvanceError::Busy
+            | AdvanceError::Refused(_)) => Refused::For(not_recorded(error)),
         })
     }
 

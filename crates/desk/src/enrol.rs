@@ -128,7 +128,13 @@ impl Desk {
         let now = self.shared.clock.now().map_err(EnrolError::Refused)?;
         let anchor = self.anchor().await.map_err(|error| match error {
             ReviewError::Refused(refusal) => EnrolError::Refused(refusal),
-            _ => EnrolError::Mismatch,
+            ReviewError::MayNot(_)
+            | ReviewError::NotPrepared
+            | ReviewError::Mismatch(_)
+            | ReviewError::TooLong(_)
+            | ReviewError::NoSuchRequest
+            | ReviewError::Step(_)
+            | ReviewError::Envelope(_) => EnrolError::Mismatch,
         })?;
         let nonce = hex(&random::<16>().map_err(EnrolError::Refused)?);
         let mut proposed = self.shared.proposed.lock().map_err(|_| EnrolError::NotProposed)?;

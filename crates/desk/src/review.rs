@@ -149,7 +149,9 @@ impl Desk {
         self.advance(&said.request_id, now, beside, event).await.map_err(|error| match error {
             AdvanceError::NoSuchRequest(_) => ReviewError::NoSuchRequest,
             AdvanceError::Step(step) => ReviewError::Step(step),
-            error => ReviewError::Refused(crate::open::not_recorded(error)),
+            error @ (AdvanceError::Store(_) | AdvanceError::Busy | AdvanceError::Refused(_)) => {
+                ReviewError::Refused(crate::open::not_recorded(error))
+            }
         })
     }
 

@@ -1,4 +1,11 @@
 //! `countersign init`, run as people run it.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

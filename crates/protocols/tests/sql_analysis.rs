@@ -1,4 +1,11 @@
 //! What an analysis promises, over the sample shop; and that no text, however odd or deep, brings it down.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 
 mod sql_fixture;
 

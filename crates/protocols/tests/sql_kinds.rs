@@ -1,4 +1,11 @@
 //! `docs/kinds.md` is what the analysis says, row by row.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 
 mod sql_fixture;
 

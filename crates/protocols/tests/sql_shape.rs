@@ -1,4 +1,11 @@
 //! Our lexer cuts as PostgreSQL's does wherever it cuts at all, and the cache never mistakes one text for another.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 
 mod sql_fixture;
 

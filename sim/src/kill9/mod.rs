@@ -270,7 +270,7 @@ enum Script {
 }
 
 fn script_kind(n: u32) -> Script {
-    if n % 2 == 0 { Script::InTransaction } else { Script::Alone }
+    if n.is_multiple_of(2) { Script::InTransaction } else { Script::Alone }
 }
 
 fn script(of: Key) -> String {

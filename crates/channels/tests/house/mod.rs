@@ -1,7 +1,13 @@
 //! A small real house for tests and for trying pages in a browser: a desk on a store in memory, three people, one
 //! agent, the shipped policies. Only the statement that is held is invented.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 #![allow(dead_code, reason = "each user of this module uses a part of it")]
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a house that cannot be built fails its test")]
 
 pub mod passkey;
 

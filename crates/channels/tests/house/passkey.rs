@@ -1,6 +1,12 @@
 //! A passkey in software: makes what an authenticator makes (WebAuthn Level 3, §6.1 and §6.5), for one relying party.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 #![allow(dead_code, reason = "each user of this module uses a part of it")]
-#![allow(clippy::expect_used, reason = "a passkey that cannot be made fails its test")]
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};

@@ -1,5 +1,12 @@
 //! Authenticators made of software: a passkey and an SSH key, as a browser and `ssh-keygen` would use them, and a
 //! small world of people. For tests alone.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use aws_lc_rs::rand::SystemRandom;

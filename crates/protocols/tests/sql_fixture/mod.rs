@@ -1,5 +1,11 @@
 //! The sample shop as a PostgreSQL 15 server described it, and a catalogue of it. No server is asked.
-
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that panics is a test that fails"
+)]
 #![allow(dead_code, reason = "each test file uses its own part of it")]
 
 use countersign_core::action::TableName;
