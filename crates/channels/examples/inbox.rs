@@ -2,7 +2,7 @@
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
-use countersign_channels::web::fixtures::{APPROVER, Fixture};
+use countersign_channels::fixtures::{APPROVER, Fixture};
 use countersign_channels::web::{Web, router};
 use countersign_core::time::Timestamp;
 use std::sync::Arc;

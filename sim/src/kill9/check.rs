@@ -74,14 +74,20 @@ pub(super) fn violations(outcome: &Outcome) -> Vec<String> {
             outcome.answered, outcome.verified.records
         ));
     }
-    let mut listed: BTreeMap<String, u64> = BTreeMap::new();
-    for request in &outcome.requests {
-        *listed.entry(request.state.clone()).or_default() += 1;
-    }
+    let listed = by_state(&outcome.requests);
     if outcome.verified.finding.is_none() && listed != outcome.verified.requests {
         wrong.push(format!("the gate lists {listed:?}, its log says {:?}", outcome.verified.requests));
     }
     wrong
+}
+
+/// How many requests stand where.
+pub(super) fn by_state(requests: &[Told]) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for request in requests {
+        *counts.entry(request.state.clone()).or_default() += 1;
+    }
+    counts
 }
 
 fn rows(outcome: &Outcome) -> Vec<String> {
@@ -130,11 +136,7 @@ mod tests {
     }
 
     fn outcome(requests: Vec<Told>, rows: &[(u32, u64)]) -> Outcome {
-        let mut by_state = BTreeMap::new();
-        for request in &requests {
-            *by_state.entry(request.state.clone()).or_default() += 1;
-        }
-        let verified = Verified { requests: by_state, ..Verified::default() };
+        let verified = Verified { requests: by_state(&requests), ..Verified::default() };
         let rows = rows.iter().map(|(n, count)| ((1, *n), *count)).collect();
         Outcome { rows, requests, verified, ..Outcome::default() }
     }

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::house::{Held, House};
 use crate::running::{Output, Running};
 use crate::shop;
-use check::{Key, Outcome};
+use check::{Key, Outcome, Told, Verified};
 use copy::LogCopy;
 use load::Load;
 use random::Random;
@@ -27,6 +27,8 @@ const SESSIONS: u32 = 4;
 const CLIENT_WITHIN: Duration = Duration::from_secs(30);
 /// How long the server may take to end what the gate's connections began.
 const SERVER_WITHIN: Duration = Duration::from_secs(30);
+/// How long it may take until the published log covers what the gate says.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(5);
 /// How often the server is asked whether it has.
 const ASK_EVERY: Duration = Duration::from_millis(3);
 
@@ -209,13 +211,12 @@ impl World {
 
     async fn check(&mut self, round: u32, before: &LogCopy) -> Result<()> {
         let mut wrong = Vec::new();
-        let verified = observe::verified(&self.house).await?;
+        let (verified, requests) = self.log_and_list().await?;
         if let Some(finding) = &verified.finding {
             wrong.push(format!("the log does not verify: {finding}"));
         }
         let after = LogCopy::read(&self.house.folder().join("data/tiles"))?;
         wrong.extend(before.violations(&after));
-        let requests = observe::requests(&self.house).await?;
         let outcome = Outcome {
             rows: observe::rows(&self.server).await?,
             approved: self.approved.clone(),
@@ -235,6 +236,20 @@ impl World {
         let fresh: Vec<String> = wrong.into_iter().filter(|what| self.seen.insert(what.clone())).collect();
         self.summary.violations.extend(fresh.into_iter().map(|what| format!("round {round}: {what}")));
         Ok(())
+    }
+
+    /// What the published log says, and what the gate lists, once they agree: a checkpoint comes a moment after what it
+    /// covers, and a request may run out of its time in between.
+    async fn log_and_list(&self) -> Result<(Verified, Vec<Told>)> {
+        let begun = Instant::now();
+        loop {
+            let requests = observe::requests(&self.house).await?;
+            let verified = observe::verified(&self.house).await?;
+            let agree = check::by_state(&requests) == verified.requests;
+            if agree || verified.finding.is_some() || begun.elapsed() > PUBLISHED_WITHIN {
+                return Ok((verified, requests));
+            }
+        }
     }
 
     /// One request that was pending when the gate died is brought to its end: the same agent repeats its statement.

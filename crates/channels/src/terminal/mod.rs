@@ -1,10 +1,10 @@
 //! The card as plain text, for `countersign requests show` and `review`: the same words in the same order as on the
 //! page. Nothing that a terminal obeys ever leaves here; refuses to know colours, widths and keys.
 
-use crate::web::model::card::{Card, Shown};
-use crate::web::model::standing::Standing;
-use crate::web::model::statement::Piece;
-use crate::web::model::words::clock;
+use crate::model::card::{Card, Shown};
+use crate::model::standing::Standing;
+use crate::model::statement::Piece;
+use crate::model::words::clock;
 use countersign_core::digest::Digest;
 use countersign_core::request::Request;
 use countersign_core::time::Timestamp;

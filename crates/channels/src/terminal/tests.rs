@@ -1,8 +1,8 @@
 //! Promises of the card in a terminal.
 
 use super::*;
-use crate::web::fixtures::{APPROVER, Fixture, NOW, viewer};
-use crate::web::hall::Hall;
+use crate::fixtures::{APPROVER, Fixture, NOW, viewer};
+use crate::hall::Hall;
 
 fn printed(n: u8) -> String {
     let viewer = viewer(APPROVER).expect("a viewer");

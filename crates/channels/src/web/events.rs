@@ -2,8 +2,8 @@
 
 use super::Web;
 use super::api::{Answer, refuse};
-use super::hall::{Hall, Moved};
 use super::session::Visitor;
+use crate::hall::{Hall, Moved};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::HeaderName;

@@ -2,7 +2,7 @@
 
 use super::Web;
 use super::api::refuse;
-use super::hall::Hall;
+use crate::hall::Hall;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};

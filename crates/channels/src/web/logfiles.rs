@@ -2,8 +2,8 @@
 
 use super::Web;
 use super::api::{Answer, refuse, troubled};
-use super::hall::{Hall, Trouble};
 use super::session::find;
+use crate::hall::{Hall, Trouble};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -4,24 +4,21 @@
 mod api;
 mod assets;
 mod events;
-#[cfg(any(test, feature = "fixtures"))]
-pub mod fixtures;
-pub mod hall;
 mod headers;
 mod logfiles;
-pub mod model;
 mod pages;
 mod session;
 #[cfg(test)]
 mod tests;
 pub mod wire;
 
+use crate::hall::Hall;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use countersign_core::time::Timestamp;
-use hall::Hall;
+
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 

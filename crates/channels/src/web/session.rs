@@ -2,7 +2,7 @@
 
 use super::Web;
 use super::api::{Answer, refuse};
-use super::hall::{Hall, Opened, Viewer};
+use crate::hall::{Hall, Opened, Viewer};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};

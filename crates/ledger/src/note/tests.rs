@@ -1,3 +1,5 @@
+//! Promises of signed notes: published vectors, round trips, and everything that must not verify.
+
 use proptest::prelude::*;
 
 use super::*;

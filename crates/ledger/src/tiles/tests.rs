@@ -1,3 +1,5 @@
+//! Promises of tiles: the paths, widths and bundles of C2SP tlog-tiles.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

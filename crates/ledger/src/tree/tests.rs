@@ -1,3 +1,5 @@
+//! Promises of the tree: RFC 6962 vectors, and every proof for small trees, right and wrong.
+
 use proptest::prelude::*;
 
 use super::*;

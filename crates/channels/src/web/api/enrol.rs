@@ -1,8 +1,8 @@
 //! Making a passkey by a one-time link.
 
 use super::{Answer, read, troubled};
+use crate::hall::{Created, Hall};
 use crate::web::Web;
-use crate::web::hall::{Created, Hall};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};

@@ -1,8 +1,8 @@
 //! Logging in with a passkey, and out again.
 
 use super::{Answer, read, refuse, troubled};
+use crate::hall::{Assertion, Hall};
 use crate::web::Web;
-use crate::web::hall::{Assertion, Hall};
 use crate::web::session::{clear_cookie, find, set_cookie};
 use axum::Json;
 use axum::body::Bytes;

@@ -9,8 +9,8 @@ pub(super) mod login;
 pub(super) mod review;
 pub(super) mod vouch;
 
-use super::hall::Trouble;
-use super::model::standing::sentence;
+use crate::hall::Trouble;
+use crate::model::standing::sentence;
 use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode, header};

@@ -1,8 +1,8 @@
 //! Deciding a request: what to sign, and the signature over it.
 
 use super::{Answer, read, refuse, troubled};
+use crate::hall::{Hall, Signed, Trouble};
 use crate::web::Web;
-use crate::web::hall::{Hall, Signed, Trouble};
 use crate::web::session::{Actor, Visitor};
 use axum::Json;
 use axum::body::Bytes;

@@ -1,8 +1,8 @@
 //! Vouching for another person's new key.
 
 use super::{Answer, read, troubled};
+use crate::hall::{Assertion, Hall, Signed};
 use crate::web::Web;
-use crate::web::hall::{Assertion, Hall, Signed};
 use crate::web::session::Actor;
 use axum::Json;
 use axum::body::Bytes;

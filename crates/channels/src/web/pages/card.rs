@@ -1,13 +1,13 @@
 //! The card: what a person reads before they sign, and its own record afterwards.
 
 use super::{Chrome, Failed, print};
+use crate::hall::{Hall, Trouble};
+use crate::model::card::Card;
+use crate::model::queue::{Filter, Row};
+use crate::model::standing::Standing;
+use crate::model::statement::Piece;
+use crate::model::words::shape;
 use crate::web::Web;
-use crate::web::hall::{Hall, Trouble};
-use crate::web::model::card::Card;
-use crate::web::model::queue::{Filter, Row};
-use crate::web::model::standing::Standing;
-use crate::web::model::statement::Piece;
-use crate::web::model::words::shape;
 use crate::web::session::Visitor;
 use askama::Template;
 use axum::extract::{Path, State};

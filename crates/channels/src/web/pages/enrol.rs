@@ -1,9 +1,9 @@
 //! The page behind a one-time link.
 
 use super::{Chrome, Failed, print};
+use crate::hall::{Hall, Trouble};
+use crate::model::words::clock;
 use crate::web::Web;
-use crate::web::hall::{Hall, Trouble};
-use crate::web::model::words::clock;
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

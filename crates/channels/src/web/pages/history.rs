@@ -1,9 +1,9 @@
 //! What was asked before, with search by agent and state.
 
 use super::{Chrome, Failed, print};
+use crate::hall::{HISTORY_MAX, Hall, Search};
+use crate::model::queue::Row;
 use crate::web::Web;
-use crate::web::hall::{HISTORY_MAX, Hall, Search};
-use crate::web::model::queue::Row;
 use crate::web::session::Visitor;
 use askama::Template;
 use axum::extract::{Query, State};

@@ -1,9 +1,9 @@
 //! The queue.
 
 use super::{Chrome, Failed, print};
+use crate::hall::Hall;
+use crate::model::queue::{Filter, Row};
 use crate::web::Web;
-use crate::web::hall::Hall;
-use crate::web::model::queue::{Filter, Row};
 use crate::web::session::Visitor;
 use askama::Template;
 use axum::extract::{Query, State};

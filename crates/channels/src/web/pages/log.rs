@@ -1,9 +1,9 @@
 //! The log: how long it is, its signed head, and the one command that checks it.
 
 use super::{Chrome, Failed, print};
+use crate::hall::Hall;
+use crate::model::log::LogShown;
 use crate::web::Web;
-use crate::web::hall::Hall;
-use crate::web::model::log::LogShown;
 use crate::web::session::Visitor;
 use askama::Template;
 use axum::extract::State;

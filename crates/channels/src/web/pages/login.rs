@@ -1,8 +1,8 @@
 //! The login.
 
 use super::{Chrome, print};
+use crate::hall::Hall;
 use crate::web::Web;
-use crate::web::hall::Hall;
 use crate::web::session::{find, local};
 use askama::Template;
 use axum::extract::{Query, State};

@@ -9,9 +9,9 @@ pub(super) mod login;
 pub(super) mod people;
 
 use super::assets;
-use super::hall::Trouble;
-use super::model::standing::sentence;
 use super::session::Visitor;
+use crate::hall::Trouble;
+use crate::model::standing::sentence;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};

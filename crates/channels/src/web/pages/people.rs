@@ -1,10 +1,10 @@
 //! People, their groups and keys, and the keys that wait for somebody who vouches.
 
 use super::{Chrome, Failed, print};
+use crate::hall::Hall;
+use crate::model::people::{PersonShown, ProposedShown, person, proposed};
+use crate::model::words::shape;
 use crate::web::Web;
-use crate::web::hall::Hall;
-use crate::web::model::people::{PersonShown, ProposedShown, person, proposed};
-use crate::web::model::words::shape;
 use crate::web::session::Visitor;
 use askama::Template;
 use axum::extract::State;

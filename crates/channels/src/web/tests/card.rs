@@ -1,9 +1,9 @@
 //! Promises of the card.
 
 use super::*;
-use crate::web::fixtures::{OUTSIDER, OWNER, viewer};
-use crate::web::hall::Hall;
-use crate::web::model::card::Card;
+use crate::fixtures::{OUTSIDER, OWNER, viewer};
+use crate::hall::Hall;
+use crate::model::card::Card;
 use countersign_core::id::Pseudonym;
 use countersign_core::lifecycle::{End, State};
 use countersign_core::view::{Segment, is_seen};
@@ -139,7 +139,7 @@ impl std::fmt::Debug for Texts<'_> {
             card.decisions.iter().map(|d| format!("{}{:?}", d.who, d.why.as_deref().unwrap_or_default())),
         );
         all.extend(card.story.iter().map(|m| m.what.clone() + m.said.as_deref().unwrap_or_default()));
-        use crate::web::model::statement::Piece;
+        use crate::model::statement::Piece;
         let piece = |p: &Piece| match p {
             Piece::Text(t) | Piece::Redacted(t) | Piece::Padding(t) => t.clone(),
             Piece::Literal { text, .. } => text.clone(),

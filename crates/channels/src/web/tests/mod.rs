@@ -4,8 +4,8 @@ mod card;
 mod posts;
 mod shell;
 
-use super::fixtures::{APPROVER, Fixture, NOW};
 use super::{Web, router};
+use crate::fixtures::{APPROVER, Fixture, NOW};
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use countersign_core::time::Timestamp;

@@ -1,7 +1,7 @@
 //! Promises of what changes something: origin, token, size, form.
 
 use super::*;
-use crate::web::fixtures::{OUTSIDER, OWNER};
+use crate::fixtures::{OUTSIDER, OWNER};
 use crate::web::session::CSRF_HEADER;
 
 const INTENT: &str = r#"{"choice":"approved","justification":"fine"}"#;

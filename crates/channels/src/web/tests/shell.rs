@@ -1,8 +1,8 @@
 //! Promises of what surrounds the pages: headers, logins, assets, lists, the log's files.
 
 use super::*;
+use crate::fixtures::{OUTSIDER, OWNER};
 use crate::web::assets::{ASSETS, base};
-use crate::web::fixtures::{OUTSIDER, OWNER};
 
 const PAGES: [&str; 9] = [
     "/inbox",

@@ -1,6 +1,6 @@
 //! Bytes of browsers, and randomness: the one place of this crate that draws any.
 
-use crate::web::hall::{Assertion, Trouble};
+use crate::hall::{Assertion, Trouble};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign_core::digest::sha256;

@@ -2,7 +2,7 @@
 
 use super::login::closed;
 use super::{House, bytes};
-use crate::web::hall::{
+use crate::hall::{
     Created, Enrolled, Invitation, Person, Proposed, Signed, ToCreate, ToSign, Trouble, Viewer,
 };
 use countersign_core::time::Timestamp;

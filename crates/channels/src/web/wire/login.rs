@@ -1,7 +1,7 @@
 //! Logins and sessions.
 
 use super::{House, bytes};
-use crate::web::hall::{Assertion, Opened, ToSign, Trouble, Viewer};
+use crate::hall::{Assertion, Opened, ToSign, Trouble, Viewer};
 use countersign_core::time::Timestamp;
 use countersign_identity::sessions::{
     Challenge, Purpose, SESSION_SECONDS_MAX, SessionRandom, authenticate_login, authenticate_session,

@@ -6,7 +6,7 @@ mod keys;
 mod login;
 mod requests;
 
-use super::hall::*;
+use crate::hall::*;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use countersign_core::digest::sha256;
 use countersign_core::id::RequestId;

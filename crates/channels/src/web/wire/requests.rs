@@ -2,7 +2,7 @@
 
 use super::login::closed;
 use super::{House, bytes};
-use crate::web::hall::{
+use crate::hall::{
     Before, Dossier, Filed, HISTORY_MAX, Listed, LogState, Search, Signed, ToSign, Trouble, Viewer,
 };
 use base64::Engine;

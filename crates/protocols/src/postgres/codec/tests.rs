@@ -1,3 +1,5 @@
+//! Promises of the codec: what is written parses back, and hostile bytes never panic.
+
 use bytes::{BufMut, BytesMut};
 use proptest::prelude::*;
 

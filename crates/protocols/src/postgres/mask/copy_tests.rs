@@ -1,3 +1,5 @@
+//! Promises of masked COPY: however the stream is cut, the output is the same and no raw value is in it.
+
 use proptest::prelude::*;
 
 use super::super::super::codec::{Limits, backend};

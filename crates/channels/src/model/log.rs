@@ -1,7 +1,7 @@
 //! The log as a page shows it.
 
 use super::words::number;
-use crate::web::hall::LogState;
+use crate::hall::LogState;
 
 /// The log.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use super::standing::{Standing, standing};
 use super::statement::{Piece, padded, pieces, unseen};
 use super::story::{Decision, Moment, Outcome, decisions, outcome, story};
 use super::words::{Mark, clock, counted, mark, number};
-use crate::web::hall::{Before, Dossier, Viewer};
+use crate::hall::{Before, Dossier, Viewer};
 use countersign_core::action::{Known, Rows};
 use countersign_core::label::Mask;
 use countersign_core::lifecycle::{Record, State};

@@ -1,7 +1,7 @@
 //! Whether the person who looks may decide, and if not, why: shown before they try. The rule of who may review is
 //! the desk's and comes in as a value; the desk applies it again when a review comes in. Nothing here allows anything.
 
-use crate::web::hall::Viewer;
+use crate::hall::Viewer;
 use countersign_core::lifecycle::{Choice, Record, State, Vote};
 use countersign_core::time::Timestamp;
 

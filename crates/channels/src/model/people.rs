@@ -2,7 +2,7 @@
 
 use super::story::short_key;
 use super::words::{ago, shape};
-use crate::web::hall::{Person, Proposed, Viewer};
+use crate::hall::{Person, Proposed, Viewer};
 use countersign_core::time::Timestamp;
 use countersign_core::view::visible_line;
 

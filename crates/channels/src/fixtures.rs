@@ -6,7 +6,7 @@
     reason = "invented data, never built into the product"
 )]
 
-use super::hall::*;
+use crate::hall::*;
 use countersign_core::action::{Bound, Known, Obligations, Rows};
 use countersign_core::digest::Digest;
 use countersign_core::entry::KeyRecord;

@@ -3,7 +3,7 @@
 use super::card::{Deadline, Shown, deadline, filled, needs};
 use super::standing::{Standing, standing};
 use super::words::{Mark, ago, mark};
-use crate::web::hall::{Listed, Viewer};
+use crate::hall::{Listed, Viewer};
 use countersign_core::lifecycle::State;
 use countersign_core::time::Timestamp;
 

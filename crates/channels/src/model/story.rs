@@ -1,7 +1,7 @@
 //! The life of a request in sentences: who decided, how it stands, what happened. Knows no markup.
 
 use super::words::{counted, moment, number, shape};
-use crate::web::hall::{Dossier, Filed};
+use crate::hall::{Dossier, Filed};
 use countersign_core::kind::Kind;
 use countersign_core::lifecycle::{Choice, End, Fact, State, Vote};
 use countersign_core::view::visible_line;
