@@ -121,7 +121,10 @@ async fn desk(house: &House, store: Store, recovery: &countersign_store::Recover
         first_approver: first.pseudonym.clone(),
         continues: crate::commands::continues(&house.config.data_dir)?,
     };
-    Desk::start(parts, recovery).await.context("the desk does not open")
+    let desk = Desk::start(parts, recovery).await.context("the desk does not open")?;
+    // What recovery settled is in a signed checkpoint before anybody is told that the gate is ready.
+    desk.store().checkpoint().await.context("the log cannot be signed")?;
+    Ok(desk)
 }
 
 // Beside the tiles, so that whoever has the folder can check it. Auditors who trust nobody have it from elsewhere.
