@@ -245,8 +245,12 @@ impl Connection {
                 what: "the transaction could not be begun again",
             }));
         }
-        if wrap {
-            self.ask("BEGIN").await?;
+        if wrap
+            && (self.ask("BEGIN").await?.failed.is_some() || self.replies.status != TransactionStatus::Open)
+        {
+            // Without a transaction around it nothing could be undone that goes over the bound.
+            self.report(execution, End::RolledBack, "no transaction could be begun around it").await?;
+            return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "no transaction could be begun" }));
         }
         self.upout.extend_from_slice(payload);
         self.session.about_to_run(analysis);
