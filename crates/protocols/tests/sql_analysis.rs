@@ -14,7 +14,9 @@ use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_core::view::Segment;
 use countersign_protocols::sql::catalogue::{Difference, accept, diff, suggestion};
-use countersign_protocols::sql::{Catalogue, Known, NotUnderstood, Output, ServerFacts, SessionState, What};
+use countersign_protocols::sql::{
+    Catalogue, Known, NotUnderstood, Output, ServerFacts, SessionState, TempObjects, What,
+};
 use proptest::prelude::*;
 use sql_fixture::{analyse, analyse_in, catalogue, facts, rows, session, table};
 use std::sync::Arc;
@@ -218,7 +220,7 @@ fn names_mean_what_the_search_path_says() {
 
 #[test]
 fn a_temporary_object_may_hide_any_name_without_a_schema() {
-    let temp = SessionState { temp_objects: true, ..session() };
+    let temp = SessionState { temp_objects: TempObjects::Unseen, ..session() };
     assert!(analyse_in("SELECT id FROM orders", &temp).expect("understood").joined.opaque);
     assert!(!analyse_in("SELECT id FROM public.orders", &temp).expect("understood").joined.opaque);
 }

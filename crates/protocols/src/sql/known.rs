@@ -78,6 +78,11 @@ impl Known {
         &self.catalogue
     }
 
+    /// The catalogue behind it, shared.
+    pub fn catalogue_shared(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.catalogue)
+    }
+
     /// The labels of a column of a table. A view's columns have none of their own: reading one is `reveal`.
     pub fn labels_of(&self, oid: u32, attnum: i16) -> &BTreeSet<Label> {
         self.tables.get(&oid).and_then(|table| table.labels.get(&attnum)).unwrap_or(&self.none)

@@ -11,11 +11,11 @@ pub mod session;
 pub mod settings;
 pub mod shape;
 
-pub use analyse::{Analysis, NotUnderstood, Output, Statement, What, analyse};
+pub use analyse::{Analysis, NotUnderstood, Output, Statement, What, after, analyse};
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};
 pub use known::Known;
-pub use session::SessionState;
+pub use session::{SessionState, TempObjects};
 
 /// The longest text that is analysed.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -15,12 +15,26 @@ pub struct SessionState {
     pub path_in_transaction: bool,
     /// `SET countersign.reveal = on` was said.
     pub reveal: bool,
-    /// Temporary objects exist: a name without a schema may mean one of them.
-    pub temp_objects: bool,
+    /// Temporary objects: a name without a schema may mean one of them.
+    pub temp_objects: TempObjects,
     /// `standard_conforming_strings` is on. Nothing is understood otherwise.
     pub standard_conforming_strings: bool,
     /// `client_encoding` is UTF-8. Nothing is understood otherwise.
     pub client_encoding_utf8: bool,
+}
+
+/// The schema under which temporary objects stand among the facts, where they do.
+pub const TEMP_SCHEMA: &str = "pg_temp";
+
+/// What is known of a session's temporary objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TempObjects {
+    /// There are none.
+    None,
+    /// Each of them is among the facts, in [`TEMP_SCHEMA`].
+    Listed,
+    /// There are some, or may be, and nobody has listed them.
+    Unseen,
 }
 
 impl SessionState {
@@ -32,13 +46,14 @@ impl SessionState {
             search_path: vec!["$user".to_owned(), "public".to_owned()],
             path_in_transaction: false,
             reveal: false,
-            temp_objects: false,
+            temp_objects: TempObjects::None,
             standard_conforming_strings: true,
             client_encoding_utf8: true,
         }
     }
 
-    /// The schemas in which a name without one is looked for, in order, temporary ones left out.
+    /// The schemas in which a name without one is looked for, in order. The temporary one is among them where its
+    /// objects are listed; functions and operators are never looked for in it.
     pub fn effective_path(&self, facts: &ServerFacts) -> Vec<String> {
         let mut path: Vec<String> = Vec::new();
         for entry in &self.search_path {
@@ -49,6 +64,9 @@ impl SessionState {
         }
         if !path.iter().any(|name| name == "pg_catalog") {
             path.insert(0, "pg_catalog".to_owned());
+        }
+        if self.temp_objects == TempObjects::Listed && !path.iter().any(|name| name == TEMP_SCHEMA) {
+            path.insert(0, TEMP_SCHEMA.to_owned());
         }
         path
     }

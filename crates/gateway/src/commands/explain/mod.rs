@@ -18,7 +18,7 @@ use countersign_core::principal::Principal;
 use countersign_core::verdict::Verdict;
 use countersign_policy::Question;
 use countersign_protocols::postgres::action::ClientAction;
-use countersign_protocols::postgres::serve::load_facts;
+use countersign_protocols::postgres::serve::{load_facts, load_fresh_session};
 use countersign_protocols::sql::parser::{self, Pool};
 use countersign_protocols::sql::{Analysis, Known, NotUnderstood};
 use serde::Serialize;
@@ -75,7 +75,6 @@ struct World {
     house: House,
     principal: Principal,
     target: Target,
-    known: Arc<Known>,
     pool: Pool,
     agent: AgentName,
 }
@@ -92,14 +91,17 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let Some(role) = settings.role_of(&agent) else {
         bail!("no role is configured for `{agent}` at target `{name}`: it would be refused when it connects");
     };
-    let mut session = Simulated::new(&role.role);
-    let upstream = settings.upstream(&settings.catalogue_role, &database, "countersign explain");
-    let facts = block_on(async { Ok(load_facts(&upstream).await?) })
-        .with_context(|| format!("target `{name}`, database `{database}`"))?;
+    let reader = settings.upstream(&settings.catalogue_role, &database, "countersign explain");
+    // As the agent's role, since the server may give each role a path of its own. Nothing but that is asked.
+    let agents = settings.upstream(role, &database, "countersign explain");
+    let (facts, fresh) =
+        block_on(async { Ok((load_facts(&reader).await?, load_fresh_session(&agents).await?)) })
+            .with_context(|| format!("target `{name}`, database `{database}`"))?;
     let target = Target { name: name.clone(), env: target.env.clone(), database };
     let known = Arc::new(Known::new(Arc::new(facts), catalogue));
     let pool = Pool::start().context("the parser's threads cannot be started")?;
-    let world = World { house, principal, target, known, pool, agent };
+    let mut session = Simulated::new(fresh, agent.clone(), known);
+    let world = World { house, principal, target, pool, agent };
     match (&arguments.batch, &arguments.sql) {
         (Some(from), _) => batch::run(&world, &mut session, from)?,
         (None, Some(sql)) => one(&world, &mut session, sql, arguments.json)?,
@@ -165,7 +167,7 @@ impl World {
     fn analyse(&self, session: &Simulated, sql: &str) -> Result<Analysis, NotUnderstood> {
         self.pool.analyse_blocking(parser::Question {
             sql: sql.into(),
-            known: Arc::clone(&self.known),
+            known: Arc::clone(&session.known),
             session: session.session.state.clone(),
             agent: self.agent.clone(),
         })

@@ -2,12 +2,14 @@
 //! Knows no server; where it cannot know, the analysis says unknown or opaque.
 
 use countersign_core::action::Impact;
+use countersign_core::id::AgentName;
+use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_protocols::postgres::codec::TransactionStatus;
 use countersign_protocols::postgres::session::Session;
-use countersign_protocols::sql::session::SessionState;
-use countersign_protocols::sql::{Analysis, What};
+use countersign_protocols::sql::{self, Analysis, Known, SessionState, Statement, TempObjects, What};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Statements that SQL may keep prepared here.
 const PREPARED_MAX: usize = 10_000;
@@ -19,26 +21,38 @@ pub(super) struct Simulated {
     pub(super) session: Session,
     /// Labels of what was read before.
     pub(super) labels: BTreeSet<Label>,
-    role: String,
+    /// What is known of the target, with what the session has made of it.
+    pub(super) known: Arc<Known>,
+    agent: AgentName,
+    fresh: SessionState,
     prepared: BTreeMap<String, String>,
     transaction: Option<Transaction>,
 }
 
 /// The states to go back to.
 struct Transaction {
-    before: SessionState,
+    before: Point,
     /// The state without what was set for this transaction only.
     lasting: SessionState,
-    savepoints: Vec<(String, SessionState, SessionState)>,
+    savepoints: Vec<(String, Point, SessionState)>,
+}
+
+/// A moment that a transaction may go back to.
+#[derive(Clone)]
+struct Point {
+    state: SessionState,
+    known: Arc<Known>,
 }
 
 impl Simulated {
-    /// A fresh session of this role.
-    pub(super) fn new(role: &str) -> Self {
+    /// A session as it begins.
+    pub(super) fn new(fresh: SessionState, agent: AgentName, known: Arc<Known>) -> Self {
         Self {
-            session: Session::new(SessionState::new(role)),
+            known,
+            agent,
+            session: Session::new(fresh.clone()),
             labels: BTreeSet::new(),
-            role: role.to_owned(),
+            fresh,
             prepared: BTreeMap::new(),
             transaction: None,
         }
@@ -93,9 +107,10 @@ impl Simulated {
                 }
                 What::Deallocate { name: Some(name) } => drop(self.prepared.remove(name)),
                 What::Deallocate { name: None } => self.prepared.clear(),
-                What::Utility { temp: true, .. } => self.session.state.temp_objects = true,
+                What::Utility { temp: true, .. } => self.session.state.temp_objects = TempObjects::Listed,
                 _ => {}
             }
+            self.lay_over(statement, text);
         }
         // The gate's own settings and the reason, as the gate itself notes them.
         let state = self.session.state.clone();
@@ -104,22 +119,49 @@ impl Simulated {
         self.session.state = SessionState { reveal, ..state };
         if let Some(transaction) = &mut self.transaction {
             transaction.lasting.reveal = reveal;
-            transaction.before.reveal = reveal;
+            transaction.before.state.reveal = reveal;
         }
+    }
+
+    /// What a statement makes, changes or drops is there, changed or gone for the next.
+    fn lay_over(&mut self, statement: &Statement, text: &str) {
+        let kinds = statement.impact.kinds();
+        if ![Kind::Schema, Kind::Privilege, Kind::Execute].iter().any(|kind| kinds.contains(kind)) {
+            return;
+        }
+        let text = text.get(statement.text_range.clone()).unwrap_or_default();
+        if let Some(now) = sql::after(text, &self.known, &self.session.state, &self.agent) {
+            self.known = Arc::new(now);
+        }
+    }
+
+    fn point(&self) -> Point {
+        Point { state: self.session.state.clone(), known: Arc::clone(&self.known) }
+    }
+
+    fn go_back(&mut self, point: Point) {
+        self.session.state = point.state;
+        self.known = point.known;
     }
 
     fn begin(&mut self) {
         if self.transaction.is_none() {
-            let state = self.session.state.clone();
-            self.transaction =
-                Some(Transaction { before: state.clone(), lasting: state, savepoints: Vec::new() });
+            let before = self.point();
+            let lasting = before.state.clone();
+            self.transaction = Some(Transaction { before, lasting, savepoints: Vec::new() });
         }
         self.session.status = TransactionStatus::Open;
     }
 
     fn end(&mut self, commit: bool, chain: bool) {
         if let Some(transaction) = self.transaction.take() {
-            self.session.state = if commit { transaction.lasting } else { transaction.before };
+            if commit {
+                // Temporary objects outlast the transaction that made them.
+                let temp_objects = self.session.state.temp_objects;
+                self.session.state = SessionState { temp_objects, ..transaction.lasting };
+            } else {
+                self.go_back(transaction.before);
+            }
         }
         self.session.state.path_in_transaction = false;
         self.session.status = TransactionStatus::Idle;
@@ -129,10 +171,10 @@ impl Simulated {
     }
 
     fn savepoint(&mut self, name: &str) {
-        let state = self.session.state.clone();
+        let point = self.point();
         if let Some(transaction) = self.transaction.as_mut().filter(|t| t.savepoints.len() < SAVEPOINTS_MAX) {
             let lasting = transaction.lasting.clone();
-            transaction.savepoints.push((name.to_owned(), state, lasting));
+            transaction.savepoints.push((name.to_owned(), point, lasting));
         }
     }
 
@@ -140,17 +182,17 @@ impl Simulated {
         let Some(transaction) = &mut self.transaction else { return };
         let Some(at) = transaction.savepoints.iter().rposition(|(known, _, _)| known == name) else { return };
         transaction.savepoints.truncate(at + 1);
-        if let Some((_, state, lasting)) = transaction.savepoints.last() {
-            self.session.state = state.clone();
-            transaction.lasting = lasting.clone();
+        if let Some((_, point, lasting)) = transaction.savepoints.last().cloned() {
+            transaction.lasting = lasting;
+            self.go_back(point);
         }
     }
 
     fn set(&mut self, name: &str, values: Option<&[String]>, local: bool) {
-        let role = self.role.clone();
+        let fresh = self.fresh.clone();
         let apply = |state: &mut SessionState| match (name, values) {
             ("search_path", Some(values)) => state.search_path = values.to_vec(),
-            ("search_path", None) => state.search_path = SessionState::new(&role).search_path,
+            ("search_path", None) => state.search_path.clone_from(&fresh.search_path),
             ("role", Some([value])) if value != "none" => state.role.clone_from(value),
             ("role", _) => state.role.clone_from(&state.user),
             ("session_authorization", Some([value])) => {
@@ -158,8 +200,8 @@ impl Simulated {
                 state.role.clone_from(value);
             }
             ("session_authorization", _) => {
-                state.user.clone_from(&role);
-                state.role.clone_from(&role);
+                state.user.clone_from(&fresh.user);
+                state.role.clone_from(&fresh.user);
             }
             ("standard_conforming_strings", Some([value])) => {
                 state.standard_conforming_strings = countersign_protocols::sql::settings::is_on(value);
@@ -198,11 +240,11 @@ impl Simulated {
 
     fn discard(&mut self, all: bool, temp: bool) {
         if all {
-            self.session.state = SessionState::new(&self.role);
+            self.session.state = self.fresh.clone();
             self.prepared.clear();
         }
         if temp {
-            self.session.state.temp_objects = false;
+            self.session.state.temp_objects = TempObjects::None;
         }
     }
 }

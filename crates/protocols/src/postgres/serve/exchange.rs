@@ -6,7 +6,7 @@ use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
 use super::super::session::Session;
 use super::super::upstream::UpstreamStream;
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
-use crate::sql::session::SessionState;
+use crate::sql::session::{SessionState, TempObjects};
 use bytes::BytesMut;
 use countersign_core::effect::Param;
 use countersign_core::lifecycle::End;
@@ -181,7 +181,7 @@ impl Connection {
             search_path: SessionState::parse_search_path(cell(0)),
             role: cell(1).to_owned(),
             user: cell(2).to_owned(),
-            temp_objects: cell(3) != "false",
+            temp_objects: if cell(3) == "false" { TempObjects::None } else { TempObjects::Unseen },
             path_in_transaction: self.session.state.path_in_transaction
                 && self.replies.status != TransactionStatus::Idle,
             reveal,

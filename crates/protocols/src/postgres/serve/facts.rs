@@ -7,6 +7,7 @@ use super::super::upstream::{self, Upstream, UpstreamConfig, UpstreamError};
 use crate::sql::catalogue::Catalogue;
 use crate::sql::facts::{self as sql_facts, ServerFacts};
 use crate::sql::known::Known;
+use crate::sql::session::SessionState;
 use bytes::BytesMut;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +97,22 @@ pub async fn load(config: &UpstreamConfig) -> Result<ServerFacts, FactsError> {
     let mut upstream = upstream::connect(config).await?;
     let (_, facts) = read(&mut upstream).await?;
     Ok(facts)
+}
+
+/// What a session of this role is when it begins, for commands: the server may give a role a path of its own.
+///
+/// # Errors
+/// It cannot be had.
+pub async fn load_fresh_session(config: &UpstreamConfig) -> Result<SessionState, FactsError> {
+    let mut upstream = upstream::connect(config).await?;
+    let rows =
+        query(&mut upstream, "SELECT pg_catalog.current_setting('search_path'), current_user::text").await?;
+    match rows.first().map(Vec::as_slice) {
+        Some([Some(path), Some(role)]) => {
+            Ok(SessionState { search_path: SessionState::parse_search_path(path), ..SessionState::new(role) })
+        }
+        _ => Err(FactsError::Build("expected a search_path and a role".to_owned())),
+    }
 }
 
 struct Reader {

@@ -15,5 +15,5 @@ mod settings;
 mod simple;
 
 pub use accept::{Bound, ServeError, bind};
-pub use facts::{FactsError, load as load_facts};
+pub use facts::{FactsError, load as load_facts, load_fresh_session};
 pub use settings::{Authenticator, GateLimits, RoleSettings, TargetSettings};

@@ -101,9 +101,7 @@ impl Walk<'_> {
         let found = match written(&name.names) {
             Some((Some(schema), name)) => facts.type_named(&schema, &name),
             Some((None, name)) => {
-                if self.session.temp_objects {
-                    self.opaque(format!("`{name}` may be a temporary object"));
-                }
+                self.may_be_temporary(&name);
                 self.path.iter().find_map(|schema| facts.type_named(schema, &name))
             }
             None => None,

@@ -10,6 +10,7 @@ mod dml;
 mod expr;
 mod from;
 mod functions;
+mod overlay;
 mod scope;
 mod select;
 mod targets;
@@ -17,6 +18,7 @@ mod types;
 mod utility;
 mod walk;
 
+pub use overlay::after;
 pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;

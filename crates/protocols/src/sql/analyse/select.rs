@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Out {
     pub(super) name: String,
+    /// The column's type; 0 where it is computed.
+    pub(super) type_oid: u32,
     /// A labelled column that comes back plainly.
     pub(super) labelled: Option<(u32, BTreeSet<Label>)>,
 }
@@ -75,7 +77,7 @@ impl Walk<'_> {
             locking_clause,
             with_clause,
             op,
-            all: _,
+            all,
             larg,
             rarg,
         } = select;
@@ -84,8 +86,8 @@ impl Walk<'_> {
         let scoped = self.with(with_clause.as_ref());
         if let Some(into) = into_clause {
             self.does(Kind::Schema);
-            if into.rel.as_ref().is_some_and(|r| r.schemaname.is_empty() && self.session.temp_objects) {
-                self.opaque("the new table may hide another");
+            if into.rel.as_ref().is_some_and(|r| r.schemaname.is_empty()) {
+                self.may_be_temporary("the new table");
             }
         }
         let plain = top && into_clause.is_none();
@@ -113,11 +115,13 @@ impl Walk<'_> {
             let mut outs = Outs::default();
             for (at, arm) in [larg, rarg].into_iter().flatten().enumerate() {
                 let arm = self.select(arm, false);
+                if !*all {
+                    self.reveal_outs(&arm.columns);
+                }
                 if at == 0 {
                     outs = arm;
                 }
             }
-            // Comparing rows to drop duplicates uses the types' own operators.
             self.frames.push(Vec::new());
             self.by_name(sort_clause, &outs, Names::OutputOnly);
             self.frames.pop();
@@ -140,7 +144,7 @@ impl Walk<'_> {
             Some(NodeEnum::List(list)) => list.items.len(),
             _ => 0,
         };
-        let column = |at| Out { name: format!("column{}", at + 1), labelled: None };
+        let column = |at| Out { name: format!("column{}", at + 1), ..Out::default() };
         Outs { columns: (0..width).map(column).collect(), open: false }
     }
 

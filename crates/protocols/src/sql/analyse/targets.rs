@@ -39,7 +39,7 @@ impl Walk<'_> {
                 // `(x).*` gives any number of columns.
                 outs.open |= matches!(node, NodeEnum::AIndirection(_));
                 let name = if name.is_empty() { name_of(node) } else { name.clone() };
-                outs.columns.push(Out { name, labelled: None });
+                outs.columns.push(Out { name, ..Out::default() });
                 self.maybe(val);
                 return;
             }
@@ -51,7 +51,7 @@ impl Walk<'_> {
         if !meaning.rows.is_empty() || meaning.function.is_some() || meaning.nothing {
             let last = fields.last().cloned().flatten().unwrap_or_default();
             let name = if name.is_empty() { last } else { name.clone() };
-            outs.columns.push(Out { name, labelled: None });
+            outs.columns.push(Out { name, ..Out::default() });
             self.uses(column);
             return;
         }
@@ -59,8 +59,8 @@ impl Walk<'_> {
         outs.open |= star && (meaning.open || self.merged);
         if meaning.columns.is_empty() && !star {
             let last = fields.last().cloned().flatten().unwrap_or_default();
-            outs.columns
-                .push(Out { name: if name.is_empty() { last } else { name.clone() }, labelled: None });
+            let name = if name.is_empty() { last } else { name.clone() };
+            outs.columns.push(Out { name, ..Out::default() });
         }
         for column in meaning.columns {
             let labelled = column.oid.filter(|_| !column.labels.is_empty());
@@ -74,7 +74,11 @@ impl Walk<'_> {
                 (false, true) => fields.last().cloned().flatten().unwrap_or_default(),
                 (true, _) => column.name.clone(),
             };
-            outs.columns.push(Out { name, labelled: labelled.map(|oid| (oid, column.labels.clone())) });
+            if !plain {
+                self.takes_part(column.type_oid);
+            }
+            let labelled = labelled.map(|oid| (oid, column.labels.clone()));
+            outs.columns.push(Out { name, type_oid: column.type_oid, labelled });
         }
     }
 
@@ -90,6 +94,10 @@ impl Walk<'_> {
     }
 
     pub(super) fn reveal_outs(&mut self, outs: &[Out]) {
+        for out in outs {
+            // Sorting and comparing run the code of the type.
+            self.computes_with(out.type_oid);
+        }
         for (oid, labels) in outs.iter().filter_map(|out| out.labelled.clone()) {
             self.reveals(oid, &labels);
         }

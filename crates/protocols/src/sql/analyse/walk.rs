@@ -5,7 +5,7 @@ use super::scope::Source;
 use super::types::CopyOptions;
 use crate::sql::facts::{FIRST_USER_OID, KeyAction, Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::sql::known::Known;
-use crate::sql::session::SessionState;
+use crate::sql::session::{SessionState, TEMP_SCHEMA, TempObjects};
 use countersign_core::action::{Impact, Reach, Resource, TableName};
 use countersign_core::digest::Digest;
 use countersign_core::id::AgentName;
@@ -39,6 +39,8 @@ pub(super) struct Walk<'a> {
     functions: BTreeSet<Written>,
     operators: BTreeSet<Written>,
     types: BTreeSet<u32>,
+    /// Types of which values are handed on: functions and operators that take them may be meant.
+    present: BTreeSet<u32>,
     pub(super) frames: Vec<Vec<Source>>,
     /// Sources that are meant only where they are named: OLD and NEW.
     pub(super) aside: Vec<Source>,
@@ -78,6 +80,7 @@ impl<'a> Walk<'a> {
             functions: BTreeSet::new(),
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
+            present: BTreeSet::new(),
             frames: Vec::new(),
             aside: Vec::new(),
             ctes: Vec::new(),
@@ -111,9 +114,7 @@ impl<'a> Walk<'a> {
     pub(super) fn find(&mut self, schema: &str, name: &str) -> Option<&'a Relation> {
         let facts = self.known.facts();
         let found = if schema.is_empty() {
-            if self.session.temp_objects {
-                self.opaque(format!("`{name}` may be a temporary object"));
-            }
+            self.may_be_temporary(name);
             self.path.iter().find_map(|schema| facts.relation(schema, name))
         } else {
             facts.relation(schema, name)
@@ -126,9 +127,17 @@ impl<'a> Walk<'a> {
         found
     }
 
+    /// A name without a schema may mean a temporary object; where those are not among the facts, nobody can say.
+    pub(super) fn may_be_temporary(&mut self, name: &str) {
+        if self.session.temp_objects == TempObjects::Unseen {
+            self.opaque(format!("`{name}` may be a temporary object"));
+        }
+    }
+
     /// The full name that a relation would have if it were made here.
     pub(super) fn name_here(&self, schema: &str, name: &str) -> TableName {
-        let first = self.path.iter().find(|s| *s != "pg_catalog").map_or("public", String::as_str);
+        let named = |s: &&String| *s != "pg_catalog" && *s != TEMP_SCHEMA;
+        let first = self.path.iter().find(named).map_or("public", String::as_str);
         let schema = if schema.is_empty() { first } else { schema };
         TableName { schema: schema.to_owned(), name: name.to_owned() }
     }
@@ -329,6 +338,25 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Notes that values of this type are handed on within the statement.
+    pub(super) fn takes_part(&mut self, oid: u32) {
+        if oid < FIRST_USER_OID || !self.present.insert(oid) {
+            return;
+        }
+        let facts = self.known.facts();
+        let Some(fact) = facts.types.get(&oid) else { return };
+        self.takes_part(fact.element);
+        self.takes_part(fact.base);
+        for column in facts.relations.get(&fact.relation).into_iter().flat_map(|r| &r.columns) {
+            self.takes_part(column.type_oid);
+        }
+    }
+
+    /// Whether every value that is computed or handed on is of a type that came with the server.
+    pub(super) fn only_system_types(&self) -> bool {
+        self.types.is_empty() && self.present.is_empty() && self.opaque.is_empty()
+    }
+
     fn judge_functions(&mut self) {
         for (schema, name) in std::mem::take(&mut self.functions) {
             let users = self.known.facts().functions_user.get(&name);
@@ -371,7 +399,8 @@ impl<'a> Walk<'a> {
     /// Whether a routine with these arguments may be meant: one that asks for a value of a user's type is not, where no
     /// value of that type takes part and the server has one of the same name.
     fn may_be_meant(&self, required: &[u32]) -> bool {
-        required.iter().all(|oid| *oid < FIRST_USER_OID || self.types.contains(oid))
+        let here = |oid: &u32| self.types.contains(oid) || self.present.contains(oid);
+        required.iter().all(|oid| *oid < FIRST_USER_OID || here(oid))
     }
 
     fn judge_operators(&mut self) {

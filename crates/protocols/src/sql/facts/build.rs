@@ -158,25 +158,7 @@ fn relations<'a>(
         let owner = row.text()?.to_owned();
         let definition = row.maybe()?.map(str::to_owned);
         facts.by_name.insert((name.schema.clone(), name.name.clone()), oid);
-        let relation = Relation {
-            oid,
-            name,
-            kind,
-            owner,
-            row_security,
-            definition,
-            columns: Vec::new(),
-            keys: Vec::new(),
-            triggers: false,
-            rules: false,
-            code_on_read: false,
-            code_on_write: false,
-            children: BTreeSet::new(),
-            parents: BTreeSet::new(),
-            referrers: BTreeSet::new(),
-            bases: BTreeSet::new(),
-            digest: Digest::of_bytes(b""),
-        };
+        let relation = Relation { owner, row_security, definition, ..Relation::bare(oid, name, kind) };
         facts.relations.insert(oid, relation);
     }
     for mut row in columns {

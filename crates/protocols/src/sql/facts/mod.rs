@@ -2,6 +2,7 @@
 //! labels and no policy.
 
 mod build;
+mod change;
 mod queries;
 
 pub use build::FactsError;
