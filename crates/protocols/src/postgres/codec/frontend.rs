@@ -51,6 +51,33 @@ pub enum Frontend<'a> {
     Password(Password<'a>),
 }
 
+/// The longest name of a statement or portal, in bytes. The server keeps no more of a name than this (NAMEDATALEN - 1):
+/// two longer names that begin alike are one and the same to it.
+pub const NAME_BYTES_MAX: usize = 63;
+
+impl Frontend<'_> {
+    /// Whether it names a statement or a portal by a name that the server would cut short.
+    pub fn has_long_name(&self) -> bool {
+        let names: [&str; 2] = match self {
+            Self::Parse(parse) => [parse.name, ""],
+            Self::Bind(bind) => [bind.portal, bind.statement],
+            Self::Execute(execute) => [execute.portal, ""],
+            Self::Describe(Named::Statement(name) | Named::Portal(name))
+            | Self::Close(Named::Statement(name) | Named::Portal(name)) => [name, ""],
+            Self::Query(_)
+            | Self::Sync
+            | Self::Flush
+            | Self::Terminate
+            | Self::CopyData(_)
+            | Self::CopyDone
+            | Self::CopyFail(_)
+            | Self::FunctionCall { .. }
+            | Self::Password(_) => ["", ""],
+        };
+        names.iter().any(|name| name.len() > NAME_BYTES_MAX)
+    }
+}
+
 /// Bytes that no log may show.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Payload<'a>(pub &'a [u8]);

@@ -165,6 +165,27 @@ fn a_count_alone_never_makes_us_allocate() {
 }
 
 #[test]
+fn a_name_that_the_server_would_cut_short_is_seen() {
+    let (long, fits) = ("n".repeat(64), "n".repeat(63));
+    let check = |name: &str, expect: bool| {
+        let messages = [
+            frontend_message(|out| write_frontend::parse(out, name, "SELECT 1", &[]).expect("a Parse")),
+            frontend_message(|out| write_frontend::bind(out, name, "", &[], &[], &[]).expect("a Bind")),
+            frontend_message(|out| write_frontend::bind(out, "", name, &[], &[], &[]).expect("a Bind")),
+            frontend_message(|out| write_frontend::execute(out, name, 0).expect("an Execute")),
+            frontend_message(|out| write_frontend::describe(out, Named::Portal(name)).expect("a Describe")),
+            frontend_message(|out| write_frontend::close(out, Named::Statement(name)).expect("a Close")),
+        ];
+        for message in &messages {
+            let parsed = frontend::parse(message).expect("a message");
+            assert_eq!(parsed.has_long_name(), expect, "{parsed:?}");
+        }
+    };
+    check(&long, true);
+    check(&fits, false);
+}
+
+#[test]
 fn text_of_the_gate_cannot_end_a_field_early() {
     let message = "a\0Minjected";
     let report = Report { severity: Severity::Notice, code: "00000", message, detail: None, hint: None };

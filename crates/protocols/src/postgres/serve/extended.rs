@@ -91,7 +91,12 @@ impl Connection {
             let refusal = Refusal::Limit { name: "pipeline_bytes_max", value: PIPELINE_BYTES_MAX as u64 };
             return self.refuse_extended(refusal).await;
         }
-        match frontend::parse(&message)? {
+        let parsed = frontend::parse(&message)?;
+        if parsed.has_long_name() {
+            let message = "expected a name of at most 63 bytes, found a longer one";
+            return self.error("42622", message).await;
+        }
+        match parsed {
             Frontend::Parse(parse) => self.parse(&parse, frame).await,
             Frontend::Bind(bind) => self.bind(&bind, frame).await,
             Frontend::Describe(named) => self.describe(named, frame).await,
@@ -457,7 +462,8 @@ impl Connection {
         Ok(true)
     }
 
-    fn find_prepared(&self, name: &str) -> Option<Prepared> {
+    /// What a name means to what comes next.
+    pub(super) fn find_prepared(&self, name: &str) -> Option<Prepared> {
         match self.pipeline.prepared.get(name) {
             Some(tentative) => tentative.clone(),
             None => self.session.prepared.get(name).cloned(),
