@@ -205,6 +205,29 @@ async fn what_is_not_understood_is_refused_in_words() {
 }
 
 #[tokio::test]
+async fn what_sql_prepares_is_judged_and_masked_at_each_execute() {
+    let house = House::open().await.unwrap();
+    let truth = house.truth("SELECT email FROM customers WHERE id = 7").await.unwrap();
+    let prepare = "PREPARE q AS SELECT id, email FROM customers WHERE id = $1;\n\
+                   PREPARE d AS DELETE FROM orders WHERE id = $1;\n";
+    let read = house.run(&format!("{prepare}EXECUTE q(7);")).await.unwrap();
+    assert!(!read.stdout.contains(&truth) && read.stdout.contains("***@example.org"), "{read:?}");
+    // DEALLOCATE forgets one name and no other.
+    let others = house.run(&format!("{prepare}DEALLOCATE d;\nEXECUTE q(7);\nEXECUTE d(1);")).await.unwrap();
+    assert!(others.stdout.contains("***@example.org"), "{others:?}");
+    assert!(others.stderr.contains("not seen when it was prepared"), "{others:?}");
+    for (sql, expected) in [
+        ("EXECUTE d(7);", "needs approval"),
+        ("EXPLAIN ANALYZE EXECUTE d(7);", "EXECUTE within another statement"),
+        ("CREATE TABLE c AS EXECUTE q(7);", "EXECUTE within another statement"),
+    ] {
+        let refused = house.run(&format!("{prepare}{sql}")).await.unwrap();
+        assert!(refused.stderr.contains(expected), "{sql}: {refused:?}");
+    }
+    assert_eq!(house.truth("SELECT count(*) FROM orders").await.unwrap(), "6000");
+}
+
+#[tokio::test]
 async fn drivers_with_their_default_transactions_wait_and_commit() {
     let house = House::open().await.unwrap();
     for (at, driver) in DRIVERS.into_iter().enumerate() {

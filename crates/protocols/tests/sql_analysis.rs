@@ -15,7 +15,7 @@ use countersign_core::label::Label;
 use countersign_core::view::Segment;
 use countersign_protocols::sql::catalogue::{Difference, accept, diff, suggestion};
 use countersign_protocols::sql::{
-    Catalogue, Known, NotUnderstood, Output, ServerFacts, SessionState, TempObjects, What,
+    Catalogue, Known, NotUnderstood, Output, PreparedText, ServerFacts, SessionState, TempObjects, What,
 };
 use proptest::prelude::*;
 use sql_fixture::{analyse, analyse_in, catalogue, facts, rows, session, table};
@@ -450,4 +450,25 @@ proptest! {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         prop_assert!(!matches!(analyse_in(&text, &session()), Err(NotUnderstood::Failed)), "{text:?}");
     }
+}
+
+#[test]
+fn what_execute_runs_is_what_was_prepared_with_the_values_of_the_call() {
+    let run = |prepared: &str, call: &str| {
+        let inner = PreparedText { text: prepared.into(), analysis: Arc::new(analyse(prepared)) };
+        analyse(call).with_prepared(&std::collections::BTreeMap::from([("q".to_owned(), inner)]))
+    };
+    let kinds = |analysis: &countersign_protocols::sql::Analysis| analysis.joined.kinds();
+    let read = run("SELECT id FROM orders WHERE id = $1", "EXECUTE q(3)");
+    assert_eq!(kinds(&read), [Kind::Read].into());
+    assert!(read.statements[0].proven_read && !read.literals_do_not_matter());
+    assert!(read.definitions.contains_key("prepared q"), "another text under the name is another action");
+    assert!(kinds(&run("DELETE FROM orders WHERE id = $1", "EXECUTE q(3)")).contains(&Kind::Delete));
+    // The values of the call count: NULL is no limit, and what computes them runs too.
+    let limited = "SELECT email FROM customers LIMIT $1";
+    assert!(!kinds(&run(limited, "EXECUTE q(5)")).contains(&Kind::Export));
+    assert!(kinds(&run(limited, "EXECUTE q(NULL)")).contains(&Kind::Export));
+    assert!(run(limited, "EXECUTE q(app.secret_limit())").joined.opaque);
+    // A name that nobody has seen stays what it is.
+    assert_eq!(analyse("EXECUTE other").with_prepared(&Default::default()).executes().count(), 1);
 }

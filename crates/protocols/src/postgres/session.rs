@@ -146,10 +146,10 @@ impl Session {
     pub fn about_to_run(&mut self, analysis: &Analysis) {
         for statement in &analysis.statements {
             match &statement.what {
-                What::Prepare { name, .. } => {
+                What::Prepare { name, .. } | What::Deallocate { name: Some(name) } => {
                     self.prepared.remove(name);
                 }
-                What::Deallocate { .. } | What::Discard { .. } => self.prepared.clear(),
+                What::Deallocate { name: None } | What::Discard { all: true, .. } => self.prepared.clear(),
                 _ => {}
             }
         }
@@ -201,6 +201,13 @@ impl Session {
             What::SetTransaction { session: false } => self.transaction.opening.push(text.to_owned()),
             What::SetTransaction { session: true } => self.state_is_stale = true,
             What::Show { .. } => {}
+            What::Prepare { name, text: range } => {
+                // As with Parse, the server keeps it whatever becomes of the transaction.
+                if let Some(inner) = text.get(range.clone()).filter(|_| self.prepared.len() < PREPARED_MAX) {
+                    let prepared = Prepared { sql: inner.trim_end().into(), param_types: [].into() };
+                    self.prepared.insert(name.clone(), prepared);
+                }
+            }
             What::Set { name, values, .. } if name.starts_with("countersign.") => {
                 let value = values.as_ref().map(|values| values.join(", ")).unwrap_or_default();
                 if !self.set_own(name, &value) {

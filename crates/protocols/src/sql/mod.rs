@@ -11,7 +11,7 @@ pub mod session;
 pub mod settings;
 pub mod shape;
 
-pub use analyse::{Analysis, NotUnderstood, Output, Statement, What, after, analyse};
+pub use analyse::{Analysis, NotUnderstood, Output, PreparedText, Statement, What, after, analyse};
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};
 pub use known::Known;

@@ -144,9 +144,8 @@ impl World {
             value: text.as_ref().map(|text| Base64(text.clone().into_bytes())),
         };
         let action = ClientAction { params: params.iter().map(param).collect(), ..ClientAction::simple(sql) };
-        let impact = session.with_prepared(&analysis, action.impact(&analysis), |session, inner| {
-            self.analyse(session, inner).ok()
-        });
+        let whole = session.with_prepared(&analysis, |session, inner| self.analyse(session, inner).ok());
+        let impact = action.impact(&whole);
         let verdict = self.house.bundle.judge(&self.question(session, &impact));
         session.ran(&analysis, sql);
         session.labels.extend(closed(&impact.labels));

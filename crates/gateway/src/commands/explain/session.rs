@@ -1,13 +1,14 @@
 //! A session that nothing runs in: what each message would do to it, so that the next one is read as it would be.
 //! Knows no server; where it cannot know, the analysis says unknown or opaque.
 
-use countersign_core::action::Impact;
 use countersign_core::id::AgentName;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_protocols::postgres::codec::TransactionStatus;
 use countersign_protocols::postgres::session::Session;
-use countersign_protocols::sql::{self, Analysis, Known, SessionState, Statement, TempObjects, What};
+use countersign_protocols::sql::{
+    self, Analysis, Known, PreparedText, SessionState, Statement, TempObjects, What,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -58,30 +59,21 @@ impl Simulated {
         }
     }
 
-    /// The impact with that of each prepared text that is executed by name.
+    /// The same with each EXECUTE as what it runs. One whose text nobody has seen is opaque.
     pub(super) fn with_prepared(
         &self,
         analysis: &Analysis,
-        mut impact: Impact,
         analyse: impl Fn(&Self, &str) -> Option<Analysis>,
-    ) -> Impact {
-        for statement in &analysis.statements {
-            let What::Execute { name, nullable } = &statement.what else { continue };
-            match self.prepared.get(name).and_then(|text| analyse(self, text)) {
-                Some(inner) => {
-                    let is_null = |number: u16| {
-                        let at = usize::from(number).checked_sub(1);
-                        at.and_then(|at| nullable.get(at)).is_none_or(|nullable| *nullable)
-                    };
-                    for inner in &inner.statements {
-                        join(&mut impact, inner.impact_for(is_null));
-                    }
-                }
-                // Nobody has seen what it runs.
-                None => impact.opaque = true,
-            }
-        }
-        impact
+    ) -> Analysis {
+        let text_of = |name: &str| {
+            let text = self.prepared.get(name)?;
+            let analysis = Arc::new(analyse(self, text)?);
+            Some((name.to_owned(), PreparedText { text: text.as_str().into(), analysis }))
+        };
+        let mut whole = analysis.with_prepared(&analysis.executes().filter_map(text_of).collect());
+        let unseen = whole.executes().next().is_some();
+        whole.joined.opaque |= unseen;
+        whole
     }
 
     /// Goes on as if the message had run.
@@ -247,14 +239,4 @@ impl Simulated {
             self.session.state.temp_objects = TempObjects::None;
         }
     }
-}
-
-fn join(impact: &mut Impact, other: Impact) {
-    impact.pairs.extend(other.pairs);
-    impact.reach.extend(other.reach);
-    impact.labels.extend(other.labels);
-    impact.opaque |= other.opaque;
-    impact.unknown |= other.unknown;
-    impact.drops_database |= other.drops_database;
-    impact.unbounded |= other.unbounded;
 }

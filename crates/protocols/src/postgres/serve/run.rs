@@ -5,11 +5,12 @@ use super::super::plan::MaskPlan;
 use super::connection::{Connection, Ended};
 use crate::sql::parser::Question;
 use crate::sql::shape::StateId;
-use crate::sql::{Analysis, NotUnderstood, What};
+use crate::sql::{Analysis, NotUnderstood, PreparedText, What};
 use countersign_core::action::{Known as HowKnown, Obligations, Rows as RowCount};
 use countersign_core::label::closed;
 use countersign_core::refusal::Refusal;
 use countersign_desk::{Allowed, Execution, Held, Judged};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Whether error and notice texts may quote labelled data.
@@ -45,6 +46,7 @@ impl Connection {
         };
         let analysis =
             if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
+        let (analysis, by_name) = self.with_prepared(analysis, &action.text).await?;
         if let Some(name) = analysis.missing.first() {
             let what = format!("relation \"{name}\" does not exist, as far as this role can see");
             return Ok(Decision::Refuse(Refusal::NotUnderstood { what }));
@@ -55,6 +57,15 @@ impl Connection {
         }
         Ok(match self.judge(&analysis, action) {
             Judged::Allow(allowed) => Decision::Allow(analysis, allowed),
+            // People would be shown a name, and sign what they cannot see.
+            Judged::Hold(_) if by_name => {
+                let refusal = Refusal::Unsupported {
+                    what: "EXECUTE of a statement that needs approval".to_owned(),
+                    instead: "Send the statement itself: people sign the text that runs.".to_owned(),
+                };
+                self.shared.desk.refused(&self.id, &refusal);
+                Decision::Refuse(refusal)
+            }
             Judged::Hold(held) => match self.analyse_whole(&action.text).await {
                 Ok(whole) => Decision::Hold(whole, held),
                 Err(error) => Decision::Refuse(Refusal::NotUnderstood { what: error.to_string() }),
@@ -64,6 +75,30 @@ impl Connection {
                 Decision::Refuse(refusal)
             }
         })
+    }
+
+    // The same with each EXECUTE as what it runs, and whether there is one.
+    async fn with_prepared(
+        &mut self,
+        analysis: Arc<Analysis>,
+        text: &Arc<str>,
+    ) -> Result<(Arc<Analysis>, bool), Ended> {
+        if analysis.statements.iter().any(|s| matches!(s.what, What::Prepare { .. })) {
+            // Which part of the text is prepared is kept by place: only this very text has it there.
+            return Ok((self.analyse_whole(text).await.unwrap_or(analysis), false));
+        }
+        let names: Vec<String> = analysis.executes().map(str::to_owned).collect();
+        if names.is_empty() {
+            return Ok((analysis, false));
+        }
+        let mut texts = BTreeMap::new();
+        for name in names {
+            let Some(text) = self.find_prepared(&name).map(|prepared| prepared.sql) else { continue };
+            if let Ok(analysis) = self.analyse(&text).await {
+                texts.insert(name, PreparedText { text, analysis });
+            }
+        }
+        Ok((Arc::new(analysis.with_prepared(&texts)), true))
     }
 
     // A relation that is not in the facts may be newer than they are.
@@ -231,9 +266,13 @@ fn unsupported(analysis: &Analysis) -> Option<Refusal> {
                 .to_owned(),
         }),
         What::Execute { .. } => Some(Refusal::Unsupported {
-            what: "EXECUTE of a statement that SQL prepared".to_owned(),
-            instead: "Send the statement itself, or prepare it with the driver (the extended protocol)."
+            what: "EXECUTE of a statement that was not seen when it was prepared".to_owned(),
+            instead: "Prepare it in this session, in a message of its own; or send the statement itself."
                 .to_owned(),
+        }),
+        _ if statement.runs_prepared => Some(Refusal::Unsupported {
+            what: "EXECUTE within another statement".to_owned(),
+            instead: "Send the statement itself in its place.".to_owned(),
         }),
         _ => None,
     })

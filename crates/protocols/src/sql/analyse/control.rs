@@ -19,6 +19,7 @@ impl Walk<'_> {
         let analyze = explain.options.iter().filter_map(def).any(|o| o.defname == "analyze" && is_true(o));
         let inner = match explain.query.as_deref().and_then(|n| n.node.as_ref()) {
             Some(NodeEnum::ExecuteStmt(execute)) => {
+                self.runs_prepared = true;
                 self.opaque("what a prepared statement does is not seen here");
                 What::Execute { name: execute.name.clone(), nullable: Vec::new() }
             }

@@ -11,6 +11,7 @@ mod expr;
 mod from;
 mod functions;
 mod overlay;
+mod prepared;
 mod scope;
 mod select;
 mod targets;
@@ -19,6 +20,7 @@ mod utility;
 mod walk;
 
 pub use overlay::after;
+pub use prepared::PreparedText;
 pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;
@@ -208,6 +210,7 @@ impl Text<'_> {
             bulk_without_limit: walk.names(&walk.bulk_without_limit),
             near_labels: walk.near_labels(),
             opaque_because: walk.opaque.iter().cloned().collect(),
+            runs_prepared: walk.runs_prepared,
             impact,
             what,
             text_range,

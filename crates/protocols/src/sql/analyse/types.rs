@@ -99,6 +99,8 @@ pub struct Statement {
     pub output: Output,
     /// Why it is opaque, in words.
     pub opaque_because: Vec<String>,
+    /// It runs a prepared statement within something else (EXPLAIN, CREATE TABLE AS): its text does not say what runs.
+    pub runs_prepared: bool,
 }
 
 impl Statement {
@@ -252,7 +254,7 @@ pub enum What {
         /// The text after AS.
         text: Range<usize>,
     },
-    /// EXECUTE. The impact is that of the arguments only: the caller adds that of the prepared text.
+    /// EXECUTE. The impact is that of the arguments only: see [`Analysis::with_prepared`].
     Execute {
         /// Its name.
         name: String,

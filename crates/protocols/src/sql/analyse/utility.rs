@@ -197,7 +197,10 @@ impl Walk<'_> {
                 self.new_table(into);
                 let query = create.query.as_deref();
                 match query.and_then(|n| n.node.as_ref()) {
-                    Some(NodeEnum::ExecuteStmt(_)) => self.opaque("a prepared statement is run into a table"),
+                    Some(NodeEnum::ExecuteStmt(_)) => {
+                        self.runs_prepared = true;
+                        self.opaque("a prepared statement is run into a table");
+                    }
                     _ => drop(self.query(query)),
                 }
                 let temp = into.is_some_and(is_temp);

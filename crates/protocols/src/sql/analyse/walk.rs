@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
     pub(super) derived: bool,
     /// Labelled columns come back plainly.
     pub(super) plain: bool,
+    /// A prepared statement is run within something else.
+    pub(super) runs_prepared: bool,
     /// Rows come back.
     pub(super) rows: bool,
     functions: BTreeSet<Written>,
@@ -76,6 +78,7 @@ impl<'a> Walk<'a> {
             locks: false,
             derived: false,
             plain: false,
+            runs_prepared: false,
             rows: false,
             functions: BTreeSet::new(),
             operators: BTreeSet::new(),
