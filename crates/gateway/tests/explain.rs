@@ -65,3 +65,29 @@ async fn a_batch_is_read_as_one_session_would_see_it_and_nothing_of_it_runs() {
     let listed = house.command(&["requests", "list", "--json"]).await.unwrap();
     assert!(!listed.contains("req_"), "nothing of it waits for anybody: {listed}");
 }
+
+#[tokio::test]
+async fn a_policy_test_may_name_a_statement_and_is_told_what_differs() {
+    let house = House::open().await.unwrap();
+    let config = house.folder().join("countersign.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let case = |name: &str, sql: &str, verdict: &str| {
+        format!("[[case]]\nname = \"{name}\"\nsql = \"{sql}\"\nexpect = \"{verdict}\"\n")
+    };
+    let who = "[defaults]\nagent = \"etl-agent\"\ngroups = [\"agents\"]\nowner = \"mara\"\ntarget = \"shop\"\nenv = \"prod\"\n";
+    let cases = [
+        case("reads pass", "SELECT id FROM products", "allow"),
+        case("exports wait", "SELECT email FROM customers", "hold"),
+        case("this is wrong", "DELETE FROM orders", "allow"),
+        case("no statement", "SELEC", "deny"),
+    ];
+    std::fs::write(house.folder().join("own.test.toml"), format!("{who}{}", cases.concat())).unwrap();
+    assert!(!text.contains("[policy]"), "the house has tests of its own: {text}");
+    std::fs::write(&config, format!("{text}\n[policy]\ntests = [\"own.test.toml\"]\n")).unwrap();
+    let checked = house.countersign.run(&["check"]).await.unwrap();
+    assert!(checked.code == Some(1));
+    let said = &checked.stdout;
+    assert!(said.contains("2 of 4 policy tests passed"), "{said}");
+    assert!(said.contains("this is wrong") && said.contains("expected allow, found hold"), "{said}");
+    assert!(said.contains("not understood"), "{said}");
+}

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Turns a statement into its impact, as this principal at this target would have it; none where it cannot.
-pub type Resolve<'a> = dyn Fn(&Principal, &Target, &str) -> Option<Impact> + 'a;
+pub type Resolve<'a> = dyn Fn(&Principal, &Target, &str) -> Result<Impact, String> + 'a;
 
 /// What became of one case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -160,11 +160,13 @@ fn run(
             return Err(CasesError::Action(case.name.clone()));
         }
         Some(sql) => resolve(&principal, &target, sql),
-        None => Some(impact(case)?),
+        None => Ok(impact(case)?),
     };
-    let Some(impact) = impact else {
-        let differences = vec!["the statement could not be analysed".to_owned()];
-        return Ok(TestOutcome { name: case.name.clone(), passed: false, differences });
+    let impact = match impact {
+        Ok(impact) => impact,
+        Err(why) => {
+            return Ok(TestOutcome { name: case.name.clone(), passed: false, differences: vec![why] });
+        }
     };
     let question = Question {
         principal: &principal,

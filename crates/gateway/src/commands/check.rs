@@ -1,6 +1,7 @@
-//! `countersign check`: loads what the configuration names and runs the policy tests. Talks to no server and reads no
-//! password.
+//! `countersign check`: loads what the configuration names and runs the policy tests. A test that names a statement is
+//! read against its target's own facts; where no test does, no server is asked and no password read.
 
+use super::explain::{Simulated, World};
 use super::say;
 use crate::assembly::{House, read};
 use anyhow::{Context, Result};
@@ -9,6 +10,9 @@ use countersign_core::action::{Impact, Target};
 use countersign_core::principal::Principal;
 use countersign_policy::{Source, TestOutcome, default_tests, run_tests};
 use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,10 +32,11 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     if let Some(files) = &house.config.web_tls {
         crate::tls::server(files).context("web.tls")?;
     }
+    let statements = Statements { house: &house, worlds: RefCell::default() };
     let mut outcomes: Vec<(String, TestOutcome)> = Vec::new();
     for source in tests(&house)? {
-        // A statement is judged against a server's facts: `explain` does that. Here nothing is connected to.
-        let resolve = |_: &Principal, _: &Target, _: &str| -> Option<Impact> { None };
+        let resolve =
+            |principal: &Principal, target: &Target, sql: &str| statements.impact(principal, target, sql);
         let found = run_tests(&house.bundle, &source.text, &resolve).with_context(|| source.name.clone())?;
         outcomes.extend(found.into_iter().map(|outcome| (source.name.clone(), outcome)));
     }
@@ -60,6 +65,29 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
         ));
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Reads the statements of tests as a fresh session of their agent would.
+struct Statements<'h> {
+    house: &'h House,
+    // One connection to a server for all tests of an agent there.
+    worlds: RefCell<BTreeMap<(String, String, String), (World<'h>, Simulated)>>,
+}
+
+impl Statements<'_> {
+    fn impact(&self, principal: &Principal, target: &Target, sql: &str) -> Result<Impact, String> {
+        let mut worlds = self.worlds.borrow_mut();
+        let key = (principal.agent.to_string(), target.name.to_string(), target.database.clone());
+        let (world, session) = match worlds.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let named = Some(target.database.as_str());
+                let opened = World::open(self.house, principal.clone(), target.name.as_str(), named);
+                new.insert(opened.map_err(|error| format!("the statement could not be read: {error:#}"))?)
+            }
+        };
+        world.impact(session, sql).map_err(|error| format!("the statement is not understood: {error}"))
+    }
 }
 
 fn tests(house: &House) -> Result<Vec<Source>> {

@@ -69,7 +69,9 @@ fn where_no_single_thing_would_do_all_of_them_together_are_named() {
 
 #[test]
 fn the_shipped_tests_pass() {
-    let outcomes = run_tests(&shipped(), &default_tests().text, &|_, _, _| None).expect("readable");
+    let outcomes =
+        run_tests(&shipped(), &default_tests().text, &|_, _, _| Err("no server is asked here".to_owned()))
+            .expect("readable");
     assert!(outcomes.len() >= 12);
     for outcome in outcomes {
         assert!(outcome.passed, "{}: {:?}", outcome.name, outcome.differences);
@@ -81,7 +83,8 @@ const CASE: &str = "[defaults]\nagent = \"a\"\ngroups = [\"agents\"]\nowner = \"
 #[test]
 fn a_case_that_fails_says_what_differs() {
     let text = format!("{CASE}kinds = [\"export\"]\npolicies = []\n");
-    let outcomes = run_tests(&shipped(), &text, &|_, _, _| None).expect("readable");
+    let outcomes =
+        run_tests(&shipped(), &text, &|_, _, _| Err("no server is asked here".to_owned())).expect("readable");
     assert!(!outcomes[0].passed);
     let expected = ["verdict: expected allow, found hold", "policies: expected , found export-is-held"];
     assert_eq!(outcomes[0].differences, expected);
@@ -92,10 +95,14 @@ fn a_case_in_sql_is_resolved_by_the_caller_and_fails_where_it_cannot_be() {
     let text = format!("{CASE}sql = \"SELECT 1\"\n");
     let known = run_tests(&shipped(), &text, &|principal, target, sql| {
         assert_eq!((principal.agent.as_str(), target.name.as_str(), sql), ("a", "t", "SELECT 1"));
-        Some(impact([(Kind::Session, Resource::Database)]))
+        Ok(impact([(Kind::Session, Resource::Database)]))
     });
     assert!(known.expect("readable")[0].passed);
-    assert!(!run_tests(&shipped(), &text, &|_, _, _| None).expect("readable")[0].passed);
+    assert!(
+        !run_tests(&shipped(), &text, &|_, _, _| Err("no server is asked here".to_owned()))
+            .expect("readable")[0]
+            .passed
+    );
 }
 
 #[test]
@@ -106,6 +113,12 @@ fn a_file_of_tests_with_an_unknown_key_or_no_action_is_refused() {
         "sql = \"x\"\nkinds = [\"read\"]",
         "kinds = [\"reed\"]",
     ] {
-        assert!(run_tests(&shipped(), &format!("{CASE}{extra}\n"), &|_, _, _| None).is_err(), "{extra}");
+        assert!(
+            run_tests(&shipped(), &format!("{CASE}{extra}\n"), &|_, _, _| Err(
+                "no server is asked here".to_owned()
+            ))
+            .is_err(),
+            "{extra}"
+        );
     }
 }

@@ -19,7 +19,7 @@ struct Line {
     params: Vec<Option<String>>,
 }
 
-pub(super) fn run(world: &World, session: &mut Simulated, from: &str) -> Result<()> {
+pub(super) fn run(world: &World<'_>, session: &mut Simulated, from: &str) -> Result<()> {
     let input: Box<dyn Read> = match from {
         "-" => Box::new(io::stdin()),
         path => Box::new(File::open(path).with_context(|| format!("cannot read `{path}`"))?),

@@ -22,7 +22,7 @@ use countersign_protocols::postgres::serve::{load_facts, load_fresh_session};
 use countersign_protocols::sql::parser::{self, Pool};
 use countersign_protocols::sql::{Analysis, Known, NotUnderstood};
 use serde::Serialize;
-use session::Simulated;
+pub use session::Simulated;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
@@ -71,12 +71,11 @@ pub struct Answer {
 }
 
 /// Everything that answers depend on, but for the session.
-struct World {
-    house: House,
+pub struct World<'h> {
+    house: &'h House,
     principal: Principal,
     target: Target,
     pool: Pool,
-    agent: AgentName,
 }
 
 pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
@@ -85,23 +84,8 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     let acts_for =
         arguments.acts_for.as_deref().map(|name| house.person(name)).transpose().context("--for")?;
     let principal = house.agents.principal(&agent, None, acts_for.as_ref())?;
-    let (name, target) = house.target(&arguments.target)?;
-    let (database, catalogue) = house.database(name, arguments.database.as_deref())?;
-    let settings = house.target_settings(name, target)?;
-    let Some(role) = settings.role_of(&agent) else {
-        bail!("no role is configured for `{agent}` at target `{name}`: it would be refused when it connects");
-    };
-    let reader = settings.upstream(&settings.catalogue_role, &database, "countersign explain");
-    // As the agent's role, since the server may give each role a path of its own. Nothing but that is asked.
-    let agents = settings.upstream(role, &database, "countersign explain");
-    let (facts, fresh) =
-        block_on(async { Ok((load_facts(&reader).await?, load_fresh_session(&agents).await?)) })
-            .with_context(|| format!("target `{name}`, database `{database}`"))?;
-    let target = Target { name: name.clone(), env: target.env.clone(), database };
-    let known = Arc::new(Known::new(Arc::new(facts), catalogue));
-    let pool = Pool::start().context("the parser's threads cannot be started")?;
-    let mut session = Simulated::new(fresh, agent.clone(), known);
-    let world = World { house, principal, target, pool, agent };
+    let (world, mut session) =
+        World::open(&house, principal, &arguments.target, arguments.database.as_deref())?;
     match (&arguments.batch, &arguments.sql) {
         (Some(from), _) => batch::run(&world, &mut session, from)?,
         (None, Some(sql)) => one(&world, &mut session, sql, arguments.json)?,
@@ -110,7 +94,7 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn one(world: &World, session: &mut Simulated, sql: &str, json: bool) -> Result<()> {
+fn one(world: &World<'_>, session: &mut Simulated, sql: &str, json: bool) -> Result<()> {
     if json {
         say(&serde_json::to_string(&world.answer(session, sql, &[]))?);
         return Ok(());
@@ -131,7 +115,47 @@ fn one(world: &World, session: &mut Simulated, sql: &str, json: bool) -> Result<
     Ok(())
 }
 
-impl World {
+impl<'h> World<'h> {
+    /// Reads what the server knows, and how a session of this agent begins.
+    ///
+    /// # Errors
+    /// There is no such target, database or role, or the server cannot be asked.
+    pub fn open(
+        house: &'h House,
+        principal: Principal,
+        target: &str,
+        database: Option<&str>,
+    ) -> Result<(Self, Simulated)> {
+        let (name, target) = house.target(target)?;
+        let (database, catalogue) = house.database(name, database)?;
+        let settings = house.target_settings(name, target)?;
+        let agent = principal.agent.clone();
+        let Some(role) = settings.role_of(&agent) else {
+            bail!(
+                "no role is configured for `{agent}` at target `{name}`: it would be refused when it connects"
+            );
+        };
+        let reader = settings.upstream(&settings.catalogue_role, &database, "countersign explain");
+        // As the agent's role, since the server may give each role a path of its own. Nothing but that is asked.
+        let agents = settings.upstream(role, &database, "countersign explain");
+        let (facts, fresh) =
+            block_on(async { Ok((load_facts(&reader).await?, load_fresh_session(&agents).await?)) })
+                .with_context(|| format!("target `{name}`, database `{database}`"))?;
+        let known = Arc::new(Known::new(Arc::new(facts), catalogue));
+        let session = Simulated::new(fresh, agent, known);
+        let target = Target { name: name.clone(), env: target.env.clone(), database };
+        let pool = Pool::start().context("the parser's threads cannot be started")?;
+        Ok((Self { house, principal, target, pool }, session))
+    }
+
+    /// What a statement reaches and does.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn impact(&self, session: &Simulated, sql: &str) -> Result<Impact, NotUnderstood> {
+        self.analyse(session, sql).map(|analysis| analysis.joined)
+    }
+
     /// The answer to one message of a session, which goes on as if it had run.
     fn answer(&self, session: &mut Simulated, sql: &str, params: &[Option<String>]) -> Answer {
         let analysis = match self.analyse(session, sql) {
@@ -168,7 +192,7 @@ impl World {
             sql: sql.into(),
             known: Arc::clone(&session.known),
             session: session.session.state.clone(),
-            agent: self.agent.clone(),
+            agent: self.principal.agent.clone(),
         })
     }
 }

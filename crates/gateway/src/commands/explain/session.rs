@@ -18,7 +18,7 @@ const PREPARED_MAX: usize = 10_000;
 const SAVEPOINTS_MAX: usize = 1_000;
 
 /// The session, and what a transaction's end makes of it.
-pub(super) struct Simulated {
+pub struct Simulated {
     pub(super) session: Session,
     /// Labels of what was read before.
     pub(super) labels: BTreeSet<Label>,
