@@ -245,6 +245,21 @@ impl House {
         }
     }
 
+    /// Waits until a request stands where it is expected to.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn shown_as(&self, id: &str, state: &str) -> Result<()> {
+        let watched = std::time::Instant::now();
+        loop {
+            let shown = self.command(&["requests", "show", id]).await?;
+            if shown.contains(state) {
+                return Ok(());
+            }
+            ensure!(watched.elapsed() < NOTICE_WITHIN, "expected `{state}`, found {shown}");
+        }
+    }
+
     /// The approver's yes, signed with the SSH key.
     ///
     /// # Errors

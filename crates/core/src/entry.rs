@@ -43,6 +43,14 @@ pub enum Entry {
         /// After a restore: the last checkpoint of the log before, as signed note.
         continues: Option<String>,
     },
+    /// After a restore: what became of the requests that the log before left open.
+    #[serde(rename = "restore")]
+    Restore {
+        /// Pending or granted there: they will never run.
+        void: Vec<RequestId>,
+        /// Released there and not settled: nobody knows what became of them.
+        unknown: Vec<RequestId>,
+    },
     /// A person's key, from here on.
     #[serde(rename = "key.enrol")]
     KeyEnrol {

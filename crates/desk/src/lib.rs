@@ -29,7 +29,7 @@ pub use limits::Limits;
 pub use open::Draft;
 pub use read::{Changed, LogState, Summary};
 pub use review::{Prepared, ReviewError};
-pub use start::{Parts, StartError};
+pub use start::{Continues, Parts, StartError};
 pub use waiting::{Waited, Waiting};
 
 use countersign_core::digest::Digest;

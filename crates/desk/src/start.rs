@@ -21,6 +21,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use tokio::sync::{broadcast, mpsc};
 
+/// Requests in one leaf about the log before.
+const LEFT_MAX: usize = 500;
 /// How many changes a page may fall behind before it has to reload.
 const CHANGES_MAX: usize = 1_024;
 
@@ -46,8 +48,19 @@ pub struct Parts {
     pub origin: String,
     /// The person whose first key needs nobody's signature, for a log that is new.
     pub first_approver: Pseudonym,
-    /// The last checkpoint of the log that this one continues, after a restore.
-    pub continues: Option<String>,
+    /// What this log continues, after a restore.
+    pub continues: Option<Continues>,
+}
+
+/// The log before a restored one.
+#[derive(Debug, Clone, Default)]
+pub struct Continues {
+    /// Its last checkpoint, as signed note.
+    pub checkpoint: String,
+    /// Requests that it left pending or granted: they never run.
+    pub void: Vec<RequestId>,
+    /// Requests that it left released: nobody knows what became of them.
+    pub unknown: Vec<RequestId>,
 }
 
 /// Why the desk did not open.
@@ -111,16 +124,30 @@ impl Desk {
                 origin: parts.origin,
                 gate_key: gate_pem,
                 first_approver: parts.first_approver,
-                continues: parts.continues,
+                continues: parts.continues.as_ref().map(|before| before.checkpoint.clone()),
             };
             desk.record(genesis).await.map_err(StartError::Refused)?;
         }
+        desk.tell_what_was_left(parts.continues.unwrap_or_default()).await?;
         let start = Entry::GateStart { clean: recovery.clean, torn_bytes: recovery.torn_bytes };
         desk.record(start).await.map_err(StartError::Refused)?;
         let policy = Entry::PolicySet { policy: desk.shared.policy };
         desk.record(policy).await.map_err(StartError::Refused)?;
         desk.settle_last_run().await?;
         Ok(desk)
+    }
+
+    // In the new log, so that whoever reads it alone knows what never ran and what nobody knows.
+    async fn tell_what_was_left(&self, before: Continues) -> Result<(), StartError> {
+        for void in before.void.chunks(LEFT_MAX) {
+            let left = Entry::Restore { void: void.to_vec(), unknown: Vec::new() };
+            self.record(left).await.map_err(StartError::Refused)?;
+        }
+        for unknown in before.unknown.chunks(LEFT_MAX) {
+            let left = Entry::Restore { void: Vec::new(), unknown: unknown.to_vec() };
+            self.record(left).await.map_err(StartError::Refused)?;
+        }
+        Ok(())
     }
 
     async fn settle_last_run(&self) -> Result<(), StartError> {

@@ -103,6 +103,7 @@ impl Register {
             Entry::PolicySet { .. }
             | Entry::GateStart { .. }
             | Entry::GateStop
+            | Entry::Restore { .. }
             | Entry::Refusal { .. }
             | Entry::Batch { .. }
             | Entry::Session { .. } => {}

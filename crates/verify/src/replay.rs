@@ -38,6 +38,8 @@ pub(crate) struct Replay {
     anchors: Anchors,
     nonces: HashSet<NonceKey>,
     refusals: u64,
+    left_void: u64,
+    left_unknown: u64,
     remarks: Vec<Finding>,
     remarks_left_out: u64,
 }
@@ -66,6 +68,8 @@ impl Replay {
             anchors: Anchors::default(),
             nonces: HashSet::new(),
             refusals: 0,
+            left_void: 0,
+            left_unknown: 0,
             remarks: Vec::new(),
             remarks_left_out: 0,
         })
@@ -103,6 +107,14 @@ impl Replay {
                 Ok(())
             }
             Entry::GateStop => Ok(()),
+            Entry::Restore { void, unknown } => {
+                if self.continues.is_none() {
+                    return Err(misfit(What::Genesis, "no word of a log before", "one"));
+                }
+                self.left_void += void.len() as u64;
+                self.left_unknown += unknown.len() as u64;
+                Ok(())
+            }
             Entry::Request { id, fact, envelope } => self.request(index, leaf.t, id, fact, envelope.as_ref()),
             Entry::Refusal { session, .. } => {
                 self.refusals += 1;
@@ -214,6 +226,8 @@ impl Replay {
             open,
             open_count,
             continues: self.continues.map(|before| format!("{} at size {}", before.origin, before.size)),
+            left_void: self.left_void,
+            left_unknown: self.left_unknown,
             remarks: self.remarks,
             remarks_left_out: self.remarks_left_out,
         })

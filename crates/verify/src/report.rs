@@ -62,6 +62,10 @@ pub struct Report {
     pub open_count: u64,
     /// The log that this one continues, after a restore. Not verified here.
     pub continues: Option<String>,
+    /// Requests that the log before left waiting or granted: they never run.
+    pub left_void: u64,
+    /// Requests that the log before left released: nobody knows what became of them.
+    pub left_unknown: u64,
     /// What people should know, though everything fits.
     pub remarks: Vec<Finding>,
     /// Remarks that did not find room.
@@ -110,8 +114,10 @@ impl fmt::Display for Report {
         writeln!(f, "root       {}", self.root)?;
         if let Some(before) = &self.continues {
             writeln!(f, "continues  {before} (not verified here)")?;
+            writeln!(f, "left there {} void, {} with an unknown outcome", self.left_void, self.left_unknown)?;
         }
-        writeln!(f, "people     {} with {} keys, {} revoked", self.people, self.keys, self.keys_revoked)?;
+        let keys = if self.keys == 1 { "key" } else { "keys" };
+        writeln!(f, "people     {} with {} {keys}, {} revoked", self.people, self.keys, self.keys_revoked)?;
         let autonomous = "autonomous records";
         writeln!(
             f,

@@ -14,7 +14,7 @@ mod ssh;
 mod token;
 mod verify;
 
-pub use restore::continues;
+pub use restore::{continued, continues};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};

@@ -122,6 +122,7 @@ async fn desk(house: &House, store: Store, recovery: &countersign_store::Recover
         continues: crate::commands::continues(&house.config.data_dir)?,
     };
     let desk = Desk::start(parts, recovery).await.context("the desk does not open")?;
+    crate::commands::continued(&house.config.data_dir)?;
     // What recovery settled is in a signed checkpoint before anybody is told that the gate is ready.
     desk.store().checkpoint().await.context("the log cannot be signed")?;
     Ok(desk)

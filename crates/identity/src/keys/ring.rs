@@ -92,6 +92,7 @@ impl KeyRing {
             Entry::PolicySet { .. }
             | Entry::GateStart { .. }
             | Entry::GateStop
+            | Entry::Restore { .. }
             | Entry::Request { .. }
             | Entry::Refusal { .. }
             | Entry::Batch { .. }

@@ -189,6 +189,7 @@ fn apply_row(transaction: &Transaction<'_>, row: &Row, vault: &Vault) -> Result<
         | Entry::PolicySet { .. }
         | Entry::GateStart { .. }
         | Entry::GateStop
+        | Entry::Restore { .. }
         | Entry::Request { .. } => {}
     }
     transaction
@@ -245,6 +246,7 @@ pub(crate) const fn type_word(entry: &Entry) -> &'static str {
         Entry::PolicySet { .. } => "policy.set",
         Entry::GateStart { .. } => "gate.start",
         Entry::GateStop => "gate.stop",
+        Entry::Restore { .. } => "restore",
         Entry::Request { .. } => "request",
         Entry::Refusal { .. } => "refusal",
         Entry::Batch { .. } => "batch",
