@@ -30,7 +30,13 @@ fn listed() -> SessionState {
 }
 
 fn analyse(sql: &str, known: &Arc<Known>) -> Analysis {
-    let question = Question { sql: sql.into(), known: Arc::clone(known), session: listed(), agent: agent() };
+    let question = Question {
+        sql: sql.into(),
+        known: Arc::clone(known),
+        session: listed(),
+        agent: agent(),
+        param_types: Vec::new(),
+    };
     pool().analyse_blocking(question).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 

@@ -6,8 +6,9 @@ use super::codec::{CodecError, Format};
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
 use super::session::{Portal, Session};
+use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
-use crate::sql::{Analysis, Output};
+use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output};
 use countersign_core::action::{Bound, Impact, Known as HowKnown, Obligations, Rows, Target};
 use countersign_core::digest::Base64;
 use countersign_core::effect::{Effect, Param};
@@ -67,15 +68,21 @@ impl ClientAction {
 
     /// What it reaches, with the values it has: `LIMIT NULL` is no limit.
     pub fn impact(&self, analysis: &Analysis) -> Impact {
-        let is_null = |number: u16| {
+        let is_no_limit = |number: u16| {
             let at = usize::from(number).checked_sub(1);
-            at.and_then(|at| self.params.get(at)).is_none_or(|param| param.value.is_none())
+            let rows = at.and_then(|at| self.params.get(at)).and_then(whole_number);
+            rows.is_none_or(|rows| rows > LIMIT_ROWS_MAX)
         };
         let mut impact = analysis.joined.clone();
         for statement in &analysis.statements {
-            impact.pairs.extend(statement.impact_for(is_null).pairs);
+            impact.pairs.extend(statement.impact_for(is_no_limit).pairs);
         }
         impact
+    }
+
+    /// Types of its parameters that a user defined, as the client named them: they decide what is called.
+    pub fn user_types(&self) -> Vec<u32> {
+        self.params.iter().map(|param| param.type_oid).filter(|oid| *oid >= FIRST_USER_OID).collect()
     }
 
     /// What is digested for the record of the fast lane: the text and the values, with their lengths.
@@ -92,6 +99,18 @@ impl ClientAction {
         }
         parts
     }
+}
+
+/// A bind value that is a whole number, in either format.
+fn whole_number(param: &Param) -> Option<u64> {
+    let Base64(bytes) = param.value.as_ref()?;
+    let number = match (param.format, bytes.as_slice()) {
+        (0, text) => std::str::from_utf8(text).ok()?.trim().parse().ok()?,
+        (_, [a, b]) => i64::from(i16::from_be_bytes([*a, *b])),
+        (_, [a, b, c, d]) => i64::from(i32::from_be_bytes([*a, *b, *c, *d])),
+        (_, bytes) => i64::from_be_bytes(bytes.try_into().ok()?),
+    };
+    u64::try_from(number).ok()
 }
 
 /// The bind values of a Bind message, with the types that Parse named.

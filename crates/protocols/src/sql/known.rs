@@ -3,6 +3,7 @@
 use super::catalogue::{Catalogue, TableEntry};
 use super::facts::{Relation, RelationKind, ServerFacts};
 use super::session::SessionState;
+use countersign_core::action::{Resource, TableName};
 use countersign_core::id::AgentName;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
@@ -28,6 +29,10 @@ struct KnownTable {
     labels: BTreeMap<i16, BTreeSet<Label>>,
     own: BTreeSet<AgentName>,
     unknown: bool,
+    /// Reading it runs code that cannot be seen, or that shows what it should not.
+    code_on_read: bool,
+    /// Writing it does.
+    code_on_write: bool,
 }
 
 /// What a view leads to.
@@ -59,12 +64,13 @@ impl Known {
             for entry in here.map(|(_, entry)| entry).into_iter().chain(named) {
                 add_labels(&mut known.labels, entry, relation);
             }
+            derive_labels(&mut known.labels, relation);
             tables.insert(relation.oid, known);
         }
         share_labels(&facts, &mut tables);
         let views = views(&facts);
         let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new() };
-        known.read_views();
+        known.read_code();
         known
     }
 
@@ -104,6 +110,16 @@ impl Known {
         self.tables.get(&oid).is_none_or(|table| table.unknown)
     }
 
+    /// Whether reading a table runs code that cannot be seen.
+    pub fn runs_code_on_read(&self, relation: &Relation) -> bool {
+        relation.code_on_read || self.tables.get(&relation.oid).is_some_and(|table| table.code_on_read)
+    }
+
+    /// Whether writing a table runs code that cannot be seen.
+    pub fn runs_code_on_write(&self, relation: &Relation) -> bool {
+        relation.code_on_write || self.tables.get(&relation.oid).is_some_and(|table| table.code_on_write)
+    }
+
     /// Whether a table is this agent's own.
     pub fn is_own(&self, oid: u32, agent: &AgentName) -> bool {
         self.tables.get(&oid).is_some_and(|table| table.own.contains(agent))
@@ -114,25 +130,28 @@ impl Known {
         self.views.get(&oid)
     }
 
-    /// Reads the definition of each view, to see what code it runs and whether it shows credentials.
-    fn read_views(&mut self) {
-        let definitions: Vec<(u32, &str)> = self
-            .views
-            .keys()
-            .filter_map(|oid| Some((*oid, self.facts.relations.get(oid)?.definition.as_deref()?)))
-            .collect();
-        let read = || -> BTreeMap<u32, (bool, bool)> {
-            definitions.iter().map(|(oid, text)| (*oid, self.read_view(text))).collect()
-        };
-        let answers = if definitions.is_empty() {
-            BTreeMap::new()
-        } else {
-            // A thread that cannot be started, or that dies, leaves every view opaque.
-            std::thread::scope(|scope| {
-                let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read);
-                thread.ok().and_then(|t| t.join().ok()).unwrap_or_default()
-            })
-        };
+    /// Reads the definition of each view and the expressions of each table, to see what code they run and whether
+    /// they show credentials.
+    fn read_code(&mut self) {
+        let (mut views, mut tables) = (BTreeMap::new(), BTreeMap::new());
+        // A thread that cannot be started, or that dies, leaves every view and expression opaque.
+        std::thread::scope(|scope| {
+            let read = || (self.read_definitions(), self.read_expressions());
+            let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, read);
+            match thread.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(read)) => (views, tables) = read,
+                _ => tables = self.facts.relations.keys().map(|oid| (*oid, (true, true))).collect(),
+            }
+        });
+        for (oid, (on_read, on_write)) in tables {
+            if let Some(table) = self.tables.get_mut(&oid) {
+                (table.code_on_read, table.code_on_write) = (on_read, on_write);
+            }
+        }
+        self.judge_views(&views);
+    }
+
+    fn judge_views(&mut self, answers: &BTreeMap<u32, (bool, bool)>) {
         let oids: Vec<u32> = self.views.keys().copied().collect();
         for oid in oids {
             let (mut opaque, mut secret) = (false, false);
@@ -147,6 +166,49 @@ impl Known {
         }
     }
 
+    fn read_definitions(&self) -> BTreeMap<u32, (bool, bool)> {
+        let definition = |oid: &u32| Some((*oid, self.facts.relations.get(oid)?.definition.as_deref()?));
+        self.views.keys().filter_map(definition).map(|(oid, text)| (oid, self.read_view(text))).collect()
+    }
+
+    /// For each table whether an expression of it is more than computing: on reading, on writing.
+    fn read_expressions(&self) -> BTreeMap<u32, (bool, bool)> {
+        let mut seen: HashMap<String, bool> = HashMap::new();
+        let mut found = BTreeMap::new();
+        for relation in self.facts.tables() {
+            let mut any = |list: &[String]| {
+                list.iter().any(|code| {
+                    let text = format!("SELECT {code} FROM {}", quoted(&relation.name));
+                    *seen.entry(text).or_insert_with_key(|text| self.is_code(text, &relation.name))
+                })
+            };
+            let answer = (any(&relation.expressions_read), any(&relation.expressions_write));
+            if answer != (false, false) {
+                found.insert(relation.oid, answer);
+            }
+        }
+        found
+    }
+
+    /// Whether an expression does more than compute and look at what is not labelled.
+    fn is_code(&self, text: &str, of: &TableName) -> bool {
+        // The numbers of a column come from its table's own sequence.
+        if text.starts_with(&format!("SELECT nextval('{}.", of.schema)) && text.contains("'::regclass) FROM ")
+        {
+            return text.matches('(').count() != 1;
+        }
+        let Ok(nobody) = AgentName::parse("nobody") else { return true };
+        let session = SessionState { search_path: Vec::new(), ..SessionState::new("nobody") };
+        let Ok(analysis) = super::analyse::analyse(text, self, &session, &nobody) else { return true };
+        let harmless = [Kind::Read, Kind::Session, Kind::Export];
+        // A constraint over the table's own labelled columns tells nobody what stands in them.
+        let kinds = analysis.joined.pairs.iter().filter(|(kind, on)| {
+            let own = matches!(on, Resource::Table(name) if name == of);
+            !harmless.contains(kind) && !(*kind == Kind::Reveal && own)
+        });
+        analysis.joined.opaque || kinds.count() > 0
+    }
+
     fn read_view(&self, definition: &str) -> (bool, bool) {
         let Ok(nobody) = AgentName::parse("nobody") else { return (true, false) };
         // The definition was written under an empty path: whatever a user made stands there with its schema.
@@ -159,6 +221,22 @@ impl Known {
         let looks = [Kind::Read, Kind::Export, Kind::Reveal, Kind::Secret, Kind::Session];
         let only_looks = kinds.iter().all(|kind| looks.contains(kind));
         (analysis.joined.opaque || !only_looks, kinds.contains(&Kind::Secret))
+    }
+}
+
+fn quoted(name: &TableName) -> String {
+    let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
+    format!("{}.{}", quote(&name.schema), quote(&name.name))
+}
+
+/// A column that the server computes of labelled ones holds what they hold.
+fn derive_labels(labels: &mut BTreeMap<i16, BTreeSet<Label>>, relation: &Relation) {
+    for column in relation.columns.iter().filter(|column| !column.made_of.is_empty()) {
+        let of = column.made_of.iter().filter_map(|attnum| labels.get(attnum)).flatten().cloned();
+        let of: BTreeSet<Label> = of.collect();
+        if !of.is_empty() {
+            labels.entry(column.attnum).or_default().extend(of);
+        }
     }
 }
 

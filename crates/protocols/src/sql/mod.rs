@@ -11,11 +11,13 @@ pub mod session;
 pub mod settings;
 pub mod shape;
 
-pub use analyse::{Analysis, NotUnderstood, Output, PreparedText, Statement, What, after, analyse};
+pub use analyse::{
+    Analysis, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What, after, analyse,
+};
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};
 pub use known::Known;
-pub use session::{SessionState, TempObjects};
+pub use session::{SessionState, TEMP_SCHEMA, TempObjects};
 
 /// The longest text that is analysed.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;

@@ -1,7 +1,7 @@
 //! The threads on which texts are parsed. A deep text needs a deep stack, and neither a runtime's worker nor a
 //! connection's task has one. Knows no runtime: the answer comes by callback or by waiting.
 
-use super::analyse::{Analysis, NotUnderstood, analyse};
+use super::analyse::{Analysis, NotUnderstood, analyse_with};
 use super::known::Known;
 use super::session::SessionState;
 use countersign_core::id::AgentName;
@@ -30,6 +30,8 @@ pub struct Question {
     pub session: SessionState,
     /// Who asks.
     pub agent: AgentName,
+    /// Types of parameters that the client named and a user defined.
+    pub param_types: Vec<u32>,
 }
 
 /// The threads and the queue before them.
@@ -103,7 +105,8 @@ impl Drop for Pool {
 }
 
 fn answer(question: &Question) -> Result<Analysis, NotUnderstood> {
-    analyse(&question.sql, &question.known, &question.session, &question.agent)
+    let Question { sql, known, session, agent, param_types } = question;
+    analyse_with(sql, param_types, known, session, agent)
 }
 
 type Done<F> = Arc<std::sync::Mutex<Option<F>>>;

@@ -58,7 +58,9 @@ impl SessionState {
         let mut path: Vec<String> = Vec::new();
         for entry in &self.search_path {
             let name = if entry == "$user" { &self.role } else { entry };
-            if facts.schemas.contains(name) && !path.contains(name) {
+            // A schema that the role may not look into is passed over, as if it were not there.
+            let hidden = facts.no_usage.contains(&(name.clone(), self.role.clone()));
+            if facts.schemas.contains(name) && !hidden && !path.contains(name) {
                 path.push(name.clone());
             }
         }

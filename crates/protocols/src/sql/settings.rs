@@ -31,6 +31,20 @@ const ANY_VALUE: &[&str] = &[
     "transaction_deferrable",
     "escape_string_warning",
     "plan_cache_mode",
+    "work_mem",
+    "random_page_cost",
+    "seq_page_cost",
+    "effective_cache_size",
+    "max_parallel_workers_per_gather",
+    "cursor_tuple_fraction",
+    "synchronize_seqscans",
+    "quote_all_identifiers",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "tcp_keepalives_count",
+    "tcp_user_timeout",
+    "from_collapse_limit",
+    "join_collapse_limit",
 ];
 
 /// Whether a setting may get this value without asking. `value` is as it was written, without quotes; a list is joined
@@ -42,16 +56,23 @@ pub fn allow_listed(name: &str, value: &str) -> bool {
         "client_encoding" | "names" => {
             ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str())
         }
-        "standard_conforming_strings" | "default_transaction_read_only" | "transaction_read_only" => {
-            is_on(value)
-        }
+        "standard_conforming_strings"
+        | "row_security"
+        | "default_transaction_read_only"
+        | "transaction_read_only" => is_on(value),
         "search_path" => value.split(',').all(|schema| {
             let schema = schema.trim().trim_matches('"');
             !schema.to_ascii_lowercase().starts_with("pg_t")
         }),
         name if name.starts_with(OWN_PREFIX) => true,
-        name => ANY_VALUE.contains(&name),
+        name => any_value(name),
     }
+}
+
+/// Whether a setting may get any value without asking: none of them changes what a text means or what it may do.
+pub fn any_value(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ANY_VALUE.contains(&name.as_str()) || name.starts_with("enable_")
 }
 
 /// Whether the gate has to know of a change to understand what follows.
@@ -63,7 +84,7 @@ pub fn changes_meaning(name: &str) -> bool {
 /// Whether a setting may go back to its default without asking.
 pub fn may_reset(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name == "search_path" || name.starts_with(OWN_PREFIX) || ANY_VALUE.contains(&name.as_str())
+    name == "search_path" || name.starts_with(OWN_PREFIX) || any_value(&name)
 }
 
 /// Whether a value means `on`.

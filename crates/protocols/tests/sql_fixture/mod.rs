@@ -113,7 +113,13 @@ pub fn session() -> SessionState {
 }
 
 pub fn analyse_in(sql: &str, session: &SessionState) -> Result<Analysis, NotUnderstood> {
-    let question = Question { sql: sql.into(), known: known(), session: session.clone(), agent: agent() };
+    let question = Question {
+        sql: sql.into(),
+        known: known(),
+        session: session.clone(),
+        agent: agent(),
+        param_types: Vec::new(),
+    };
     pool().analyse_blocking(question)
 }
 

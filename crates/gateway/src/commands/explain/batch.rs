@@ -11,6 +11,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 /// The longest line: a statement of 1 MiB in JSON's longest spelling, and its values.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -32,10 +35,16 @@ pub(super) fn run(world: &World<'_>, session: &mut Simulated, from: &str) -> Res
         if input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? == 0 {
             break;
         }
+        if line.last() != Some(&b'\n') && line.len() as u64 == LINE_BYTES_MAX {
+            skip_line(&mut input)?;
+            line.clear();
+            line.extend_from_slice(b"a line that is too long");
+        }
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&line);
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = match serde_json::from_slice::<Line>(&line) {
+        let answer = match serde_json::from_slice::<Line>(line) {
             Ok(line) => world.answer(session, &line.sql, &line.params),
             Err(error) => {
                 Answer::not_understood(&format!("expected {{\"sql\": …, \"params\": […]}}: {error}"))
@@ -47,4 +56,19 @@ pub(super) fn run(world: &World<'_>, session: &mut Simulated, from: &str) -> Res
         out.flush()?;
     }
     Ok(())
+}
+
+/// Reads on to the end of a line, so that its rest is not taken for another.
+fn skip_line(input: &mut impl BufRead) -> Result<()> {
+    loop {
+        let chunk = input.fill_buf()?;
+        let (length, ended) = match chunk.iter().position(|byte| *byte == b'\n') {
+            Some(at) => (at + 1, true),
+            None => (chunk.len(), chunk.is_empty()),
+        };
+        input.consume(length);
+        if ended {
+            return Ok(());
+        }
+    }
 }

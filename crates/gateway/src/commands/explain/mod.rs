@@ -193,6 +193,7 @@ impl<'h> World<'h> {
             known: Arc::clone(&session.known),
             session: session.session.state.clone(),
             agent: self.principal.agent.clone(),
+            param_types: Vec::new(),
         })
     }
 }

@@ -7,7 +7,7 @@ use countersign_core::label::Label;
 use countersign_protocols::postgres::codec::TransactionStatus;
 use countersign_protocols::postgres::session::Session;
 use countersign_protocols::sql::{
-    self, Analysis, Known, PreparedText, SessionState, Statement, TempObjects, What,
+    self, Analysis, Known, PreparedText, SessionState, Statement, TEMP_SCHEMA, TempObjects, What,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -70,6 +70,15 @@ impl Simulated {
             let analysis = Arc::new(analyse(self, text)?);
             Some((name.to_owned(), PreparedText { text: text.as_str().into(), analysis }))
         };
+        // What the same message prepares or forgets is not what its EXECUTE meets.
+        let changes = |what: &What| {
+            matches!(what, What::Prepare { .. } | What::Deallocate { .. } | What::Discard { .. })
+        };
+        if analysis.executes().next().is_some() && analysis.statements.iter().any(|s| changes(&s.what)) {
+            let mut whole = analysis.clone();
+            whole.joined.opaque = true;
+            return whole;
+        }
         let mut whole = analysis.with_prepared(&analysis.executes().filter_map(text_of).collect());
         let unseen = whole.executes().next().is_some();
         whole.joined.opaque |= unseen;
@@ -85,6 +94,7 @@ impl Simulated {
                 What::Rollback { chain } => self.end(false, *chain),
                 What::Savepoint { name } => self.savepoint(name),
                 What::RollbackTo { name } => self.roll_back_to(name),
+                What::Release { name } => self.release(name),
                 What::Set { name, values, local } if !name.starts_with("countersign.") => {
                     self.set(name, values.as_deref(), *local);
                 }
@@ -94,7 +104,8 @@ impl Simulated {
                     if let Some(inner) =
                         text.get(range.clone()).filter(|_| self.prepared.len() < PREPARED_MAX)
                     {
-                        self.prepared.insert(name.clone(), inner.to_owned());
+                        // A second one of the name is an error at the server: the first stays.
+                        self.prepared.entry(name.clone()).or_insert_with(|| inner.to_owned());
                     }
                 }
                 What::Deallocate { name: Some(name) } => drop(self.prepared.remove(name)),
@@ -103,6 +114,9 @@ impl Simulated {
                 _ => {}
             }
             self.lay_over(statement, text);
+        }
+        if !self.session.state.standard_conforming_strings || !self.session.state.client_encoding_utf8 {
+            return self.begin_anew();
         }
         // The gate's own settings and the reason, as the gate itself notes them.
         let state = self.session.state.clone();
@@ -123,6 +137,9 @@ impl Simulated {
         }
         let text = text.get(statement.text_range.clone()).unwrap_or_default();
         if let Some(now) = sql::after(text, &self.known, &self.session.state, &self.agent) {
+            if now.facts().has_objects_in(TEMP_SCHEMA) {
+                self.session.state.temp_objects = TempObjects::Listed;
+            }
             self.known = Arc::new(now);
         }
     }
@@ -178,6 +195,21 @@ impl Simulated {
             transaction.lasting = lasting;
             self.go_back(point);
         }
+    }
+
+    fn release(&mut self, name: &str) {
+        let Some(transaction) = &mut self.transaction else { return };
+        if let Some(at) = transaction.savepoints.iter().rposition(|(known, _, _)| known == name) {
+            transaction.savepoints.truncate(at);
+        }
+    }
+
+    /// What the gate does where a session would read texts otherwise than it: it ends it, and the client comes again.
+    fn begin_anew(&mut self) {
+        let fresh = self.fresh.clone();
+        self.session = Session::new(fresh);
+        self.prepared.clear();
+        self.transaction = None;
     }
 
     fn set(&mut self, name: &str, values: Option<&[String]>, local: bool) {

@@ -127,7 +127,7 @@ impl Connection {
         };
         self.session.state_is_stale = true;
         self.refresh_state().await?;
-        match self.analyse_whole(&action.text).await {
+        match self.analyse_whole(action).await {
             Ok(analysis) => {
                 let judged = self.judge(&analysis, action);
                 Ok(Ok((analysis, judged)))

@@ -36,7 +36,7 @@ impl Connection {
     pub(super) async fn decide(&mut self, action: &ClientAction) -> Result<Decision, Ended> {
         self.refresh_state().await?;
         self.snapshot = self.facts.current();
-        let analysis = match self.analyse(&action.text).await {
+        let analysis = match self.analyse_action(action).await {
             Ok(analysis) => analysis,
             Err(error) => {
                 let refusal = Refusal::NotUnderstood { what: error.to_string() };
@@ -46,7 +46,7 @@ impl Connection {
         };
         let analysis =
             if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
-        let (analysis, by_name) = self.with_prepared(analysis, &action.text).await?;
+        let (analysis, by_name) = self.with_prepared(analysis, action).await?;
         if let Some(name) = analysis.missing.first() {
             let what = format!("relation \"{name}\" does not exist, as far as this role can see");
             return Ok(Decision::Refuse(Refusal::NotUnderstood { what }));
@@ -66,7 +66,7 @@ impl Connection {
                 self.shared.desk.refused(&self.id, &refusal);
                 Decision::Refuse(refusal)
             }
-            Judged::Hold(held) => match self.analyse_whole(&action.text).await {
+            Judged::Hold(held) => match self.analyse_whole(action).await {
                 Ok(whole) => Decision::Hold(whole, held),
                 Err(error) => Decision::Refuse(Refusal::NotUnderstood { what: error.to_string() }),
             },
@@ -81,11 +81,11 @@ impl Connection {
     async fn with_prepared(
         &mut self,
         analysis: Arc<Analysis>,
-        text: &Arc<str>,
+        action: &ClientAction,
     ) -> Result<(Arc<Analysis>, bool), Ended> {
         if analysis.statements.iter().any(|s| matches!(s.what, What::Prepare { .. })) {
             // Which part of the text is prepared is kept by place: only this very text has it there.
-            return Ok((self.analyse_whole(text).await.unwrap_or(analysis), false));
+            return Ok((self.analyse_whole(action).await.unwrap_or(analysis), false));
         }
         let names: Vec<String> = analysis.executes().map(str::to_owned).collect();
         if names.is_empty() {
@@ -114,7 +114,7 @@ impl Connection {
                 return Ok(before);
             }
         }
-        Ok(self.analyse(&action.text).await.unwrap_or(before))
+        Ok(self.analyse_action(action).await.unwrap_or(before))
     }
 
     /// Puts an analysed action to policy.
@@ -143,22 +143,31 @@ impl Connection {
         if let Some(hit) = self.cache.lock().map_err(|_| NotUnderstood::Failed)?.find(state, text) {
             return Ok(hit.analysis);
         }
-        let analysis = self.parse_text(text).await?;
+        let analysis = self.parse_text(text, Vec::new()).await?;
         Ok(self.cache.lock().map_err(|_| NotUnderstood::Failed)?.keep(state, text, analysis))
     }
 
-    /// What this very text would do, with everything that people are shown.
-    pub(super) async fn analyse_whole(&self, text: &Arc<str>) -> Result<Arc<Analysis>, NotUnderstood> {
-        self.parse_text(text).await.map(Arc::new)
+    /// What an action would do: from the cache, but where the client named types of its own for the values.
+    async fn analyse_action(&mut self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
+        if action.user_types().is_empty() {
+            return self.analyse(&action.text).await;
+        }
+        self.analyse_whole(action).await
     }
 
-    async fn parse_text(&self, text: &Arc<str>) -> Result<Analysis, NotUnderstood> {
+    /// What this very action would do, with everything that people are shown.
+    pub(super) async fn analyse_whole(&self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
+        self.parse_text(&action.text, action.user_types()).await.map(Arc::new)
+    }
+
+    async fn parse_text(&self, text: &Arc<str>, param_types: Vec<u32>) -> Result<Analysis, NotUnderstood> {
         let (sender, answer) = tokio::sync::oneshot::channel();
         let question = Question {
             sql: Arc::clone(text),
             known: Arc::clone(&self.snapshot.known),
             session: self.session.state.clone(),
             agent: self.identity.get().principal.agent.clone(),
+            param_types,
         };
         self.shared.pool.analyse_then(question, move |analysis| {
             // The connection may be gone.

@@ -1,13 +1,14 @@
 //! What expressions call: functions, subqueries, casts, JSON.
 
 use super::expr::literal_text;
+use super::functions::gives_one_value;
 use super::scope::written;
 use super::walk::Walk;
 use countersign_core::kind::Kind;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    FuncCall, JsonAggConstructor, JsonBehavior, JsonOutput, JsonValueExpr, Node, SortBy, SubLink, TypeName,
-    WindowDef,
+    FuncCall, JsonAggConstructor, JsonBehavior, JsonOutput, JsonValueExpr, Node, SortBy, SubLink,
+    SubLinkType, TypeName, WindowDef,
 };
 
 impl Walk<'_> {
@@ -18,31 +19,43 @@ impl Walk<'_> {
             agg_order,
             agg_filter,
             over,
-            agg_within_group: _,
+            agg_within_group,
             agg_star: _,
             agg_distinct: _,
-            func_variadic: _,
+            func_variadic,
             funcformat: _,
             location: _,
         } = call;
+        let named = |arg: &Node| matches!(arg.node, Some(NodeEnum::NamedArgExpr(_)));
+        let countable = !func_variadic && !agg_within_group && !args.iter().any(named);
+        let arguments = countable.then_some(args.len());
         match written(funcname) {
             Some((schema, name)) if name == "set_config" && harmless_set_config(args) => {
                 let schema_ok = schema.as_ref().is_none_or(|s| s == "pg_catalog");
                 let own = self.known.facts().functions_user.contains_key(&name);
                 if !schema_ok || own {
-                    self.calls((schema, name));
+                    self.calls((schema, name), arguments);
                 }
                 self.does(Kind::Session);
             }
-            Some(name) => self.calls(name),
+            Some(name) => self.calls(name, arguments),
             None => self.opaque("a function has a name that is not understood"),
         }
+        self.packing |= self.packs(funcname);
         self.exprs(args);
         self.exprs(agg_order);
         self.maybe(agg_filter);
         if let Some(over) = over {
             self.window(over);
         }
+    }
+
+    /// Whether a function packs any number of rows into one value.
+    fn packs(&self, name: &[Node]) -> bool {
+        let Some((_, name)) = written(name) else { return true };
+        let system = &self.known.facts().functions_system;
+        let own = system.get(&("pg_catalog".to_owned(), name.clone()));
+        own.is_none_or(|function| function.aggregate) && !gives_one_value(&name)
     }
 
     pub(super) fn window(&mut self, window: &WindowDef) {
@@ -54,7 +67,7 @@ impl Walk<'_> {
 
     pub(super) fn sort(&mut self, sort: &SortBy) {
         if !sort.use_op.is_empty() {
-            self.operator(&sort.use_op);
+            self.operator(&sort.use_op, false);
         }
         self.maybe(&sort.node);
     }
@@ -63,11 +76,25 @@ impl Walk<'_> {
         self.maybe(&link.testexpr);
         if link.testexpr.is_some() {
             match link.oper_name.is_empty() {
-                true => self.operates((None, "=".to_owned())),
-                false => self.operator(&link.oper_name),
+                true => self.operates((None, "=".to_owned()), false),
+                false => self.operator(&link.oper_name, false),
             }
         }
-        self.query(link.subselect.as_deref());
+        // Within a FROM it runs anew for each row, so that a LIMIT of its own bounds nothing.
+        let around = self.frames.last().is_some_and(|frame| !frame.is_empty());
+        self.per_row += u32::from(around);
+        match SubLinkType::try_from(link.sub_link_type) {
+            Ok(SubLinkType::ExistsSublink | SubLinkType::AllSublink | SubLinkType::AnySublink) => {
+                self.kept_inside(|walk| walk.query(link.subselect.as_deref()));
+            }
+            Ok(SubLinkType::ArraySublink) => {
+                let before = self.bulk.clone();
+                self.query(link.subselect.as_deref());
+                self.packed.extend(self.bulk.difference(&before).copied().collect::<Vec<_>>());
+            }
+            _ => drop(self.query(link.subselect.as_deref())),
+        }
+        self.per_row -= u32::from(around);
     }
 
     pub(super) fn indirection(&mut self, list: &[Node]) {
@@ -80,7 +107,7 @@ impl Walk<'_> {
                     let function = facts.functions_user.contains_key(&field.sval)
                         || facts.functions_system.contains_key(&system);
                     if function {
-                        self.calls((None, field.sval.clone()));
+                        self.calls((None, field.sval.clone()), Some(1));
                     }
                 }
                 _ => self.expr(Some(node)),
@@ -90,12 +117,12 @@ impl Walk<'_> {
 
     // === types ===
 
-    pub(super) fn type_name(&mut self, name: Option<&TypeName>) {
-        let Some(name) = name else { return };
+    pub(super) fn type_name(&mut self, name: Option<&TypeName>) -> Option<u32> {
+        let name = name?;
         self.exprs(&name.typmods);
         if name.setof || name.pct_type {
             self.opaque("a type is named by way of something else");
-            return;
+            return None;
         }
         let facts = self.known.facts();
         let found = match written(&name.names) {
@@ -110,6 +137,7 @@ impl Walk<'_> {
             Some(oid) => self.computes_with(oid),
             None => self.opaque("a type is named that is not known"),
         }
+        found
     }
 
     // === JSON ===
@@ -145,6 +173,10 @@ impl Walk<'_> {
 /// `set_config` with literals, of a setting that may pass and that changes nothing of what texts mean.
 fn harmless_set_config(args: &[Node]) -> bool {
     let [name, value, _] = args else { return false };
-    let (Some(name), Some(value)) = (literal_text(name), literal_text(value)) else { return false };
-    crate::sql::settings::allow_listed(&name, &value) && !crate::sql::settings::changes_meaning(&name)
+    let Some(name) = literal_text(name) else { return false };
+    let harmless = match literal_text(value) {
+        Some(value) => crate::sql::settings::allow_listed(&name, &value),
+        None => crate::sql::settings::any_value(&name),
+    };
+    harmless && !crate::sql::settings::changes_meaning(&name)
 }

@@ -36,6 +36,7 @@ impl Walk<'_> {
             };
             self.pairs = std::mem::take(&mut self.pairs).into_iter().map(looks).collect();
             self.bulk.clear();
+            self.packed.clear();
             self.bulk_without_limit.clear();
             self.locks = false;
             self.unbounded = false;
@@ -91,7 +92,8 @@ impl Walk<'_> {
                 let mut passes = settings::allow_listed(&name, &values.join(","));
                 if name == "search_path" {
                     // A schema that does not exist yet may come to exist.
-                    let exists = |s: &String| *s == "$user" || self.known.facts().schemas.contains(s);
+                    let exists =
+                        |s: &String| *s == "$user" || s.is_empty() || self.known.facts().schemas.contains(s);
                     passes &= values.iter().all(exists);
                 }
                 self.does(if passes { Session } else { denied });

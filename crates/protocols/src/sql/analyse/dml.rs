@@ -10,6 +10,7 @@ use pg_query::protobuf::{
     CmdType, DeleteStmt, InsertStmt, MergeStmt, MergeWhenClause, Node, OnConflictClause, RangeVar,
     ReturningClause, UpdateStmt,
 };
+use std::collections::BTreeSet;
 
 impl<'a> Walk<'a> {
     /// The table that is changed, with `kind` noted.
@@ -67,9 +68,12 @@ impl<'a> Walk<'a> {
                 self.writes_column(table, &column.name);
             }
         }
-        let bulk = self.bulk.clone();
+        // What is read to be written comes back only where it is returned.
+        let bulk = (self.bulk.clone(), self.packed.clone());
         self.query(select_stmt.as_deref());
-        self.bulk = bulk;
+        if returning_clause.is_none() {
+            (self.bulk, self.packed) = bulk;
+        }
         self.list_values(table, cols, select_stmt.as_deref());
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
@@ -117,13 +121,13 @@ impl<'a> Walk<'a> {
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Write);
         self.unbounded |= where_clause.is_none();
-        let bulk = self.bulk.clone();
+        let bulk = (self.bulk.clone(), self.packed.clone());
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.from(from_clause);
         self.assignments(table, target_list);
         self.maybe(where_clause);
-        self.bulk = bulk;
+        self.sources_come_back(returning_clause.as_ref(), bulk);
         let outs = self.returning(returning_clause.as_ref());
         self.frames.pop();
         if scoped {
@@ -137,12 +141,12 @@ impl<'a> Walk<'a> {
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Delete);
         self.unbounded |= where_clause.is_none();
-        let bulk = self.bulk.clone();
+        let bulk = (self.bulk.clone(), self.packed.clone());
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.from(using_clause);
         self.maybe(where_clause);
-        self.bulk = bulk;
+        self.sources_come_back(returning_clause.as_ref(), bulk);
         let outs = self.returning(returning_clause.as_ref());
         self.frames.pop();
         if scoped {
@@ -162,7 +166,7 @@ impl<'a> Walk<'a> {
         } = merge;
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Write);
-        let bulk = self.bulk.clone();
+        let bulk = (self.bulk.clone(), self.packed.clone());
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.source_item(source_relation.as_deref());
@@ -189,13 +193,31 @@ impl<'a> Walk<'a> {
                 self.changes(table, Kind::Delete);
             }
         }
-        self.bulk = bulk;
+        self.sources_come_back(returning_clause.as_ref(), bulk);
         let outs = self.returning(returning_clause.as_ref());
         self.frames.pop();
         if scoped {
             self.ctes.pop();
         }
         outs
+    }
+
+    /// The other tables of a change may come back in full where something is returned.
+    fn sources_come_back(
+        &mut self,
+        returning: Option<&ReturningClause>,
+        before: (BTreeSet<u32>, BTreeSet<u32>),
+    ) {
+        if returning.is_none() {
+            (self.bulk, self.packed) = before;
+            return;
+        }
+        let sources: Vec<u32> =
+            self.frames.last().into_iter().flatten().skip(1).filter_map(|source| source.oid).collect();
+        for relation in sources.iter().filter_map(|oid| self.known.facts().relations.get(oid)) {
+            let labelled = self.labelled_behind(relation);
+            self.bulk.extend(labelled);
+        }
     }
 
     fn returning(&mut self, clause: Option<&ReturningClause>) -> Outs {

@@ -20,9 +20,7 @@ impl Walk<'_> {
 
     /// An expression whose values do not come back, such as a predicate: what it reads in bulk stays inside.
     pub(super) fn inside(&mut self, node: &Option<Box<Node>>) {
-        let bulk = self.bulk.clone();
-        self.maybe(node);
-        self.bulk = bulk;
+        self.kept_inside(|walk| walk.maybe(node));
     }
 
     pub(super) fn expr(&mut self, node: Option<&Node>) {
@@ -33,13 +31,13 @@ impl Walk<'_> {
             | NodeEnum::SetToDefault(_)
             | NodeEnum::SqlvalueFunction(_)
             | NodeEnum::CurrentOfExpr(_)
-            | NodeEnum::MergeSupportFunc(_)
             | NodeEnum::Integer(_)
             | NodeEnum::Float(_)
             | NodeEnum::Boolean(_)
             | NodeEnum::String(_)
             | NodeEnum::BitString(_) => {}
             NodeEnum::AStar(_) => {}
+            NodeEnum::MergeSupportFunc(_) => self.syntax(&["merge_action"]),
             NodeEnum::ColumnRef(column) => self.uses(column),
             NodeEnum::AExpr(e) => self.operation(e),
             NodeEnum::BoolExpr(e) => self.exprs(&e.args),
@@ -54,7 +52,7 @@ impl Walk<'_> {
             NodeEnum::SubLink(link) => self.sublink(link),
             NodeEnum::CaseExpr(e) => {
                 if e.arg.is_some() {
-                    self.operates((None, "=".to_owned()));
+                    self.operates((None, "=".to_owned()), false);
                 }
                 self.maybe(&e.arg);
                 self.exprs(&e.args);
@@ -95,9 +93,10 @@ impl Walk<'_> {
                 self.maybe(&e.expr);
                 self.type_name(e.type_name.as_ref());
             }
-            NodeEnum::TypeName(name) => self.type_name(Some(name)),
+            NodeEnum::TypeName(name) => drop(self.type_name(Some(name))),
             NodeEnum::ReturningExpr(e) => self.maybe(&e.retexpr),
             NodeEnum::JsonFuncExpr(e) => {
+                self.syntax(&["json_value", "json_query", "json_exists"]);
                 self.json_value(e.context_item.as_deref());
                 self.maybe(&e.pathspec);
                 self.exprs(&e.passing);
@@ -114,30 +113,38 @@ impl Walk<'_> {
             NodeEnum::JsonBehavior(e) => self.json_behaviour(Some(e)),
             NodeEnum::JsonIsPredicate(e) => self.maybe(&e.expr),
             NodeEnum::JsonParseExpr(e) => {
+                self.syntax(&["json"]);
                 self.json_value(e.expr.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonScalarExpr(e) => {
+                self.syntax(&["json_scalar"]);
                 self.maybe(&e.expr);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonSerializeExpr(e) => {
+                self.syntax(&["json_serialize"]);
                 self.json_value(e.expr.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonObjectConstructor(e) => {
+                self.syntax(&["json_object"]);
                 self.exprs(&e.exprs);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonArrayConstructor(e) => {
+                self.syntax(&["json_array"]);
                 self.exprs(&e.exprs);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonArrayQueryConstructor(e) => {
+                self.syntax(&["json_array"]);
                 self.query(e.query.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonObjectAgg(e) => {
+                self.syntax(&["json_objectagg"]);
+                self.packing = true;
                 self.json_aggregate(e.constructor.as_deref());
                 if let Some(arg) = e.arg.as_deref() {
                     self.maybe(&arg.key);
@@ -145,6 +152,8 @@ impl Walk<'_> {
                 }
             }
             NodeEnum::JsonArrayAgg(e) => {
+                self.syntax(&["json_arrayagg"]);
+                self.packing = true;
                 self.json_aggregate(e.constructor.as_deref());
                 self.json_value(e.arg.as_deref());
             }
@@ -380,7 +389,7 @@ impl Walk<'_> {
     fn operation(&mut self, e: &AExpr) {
         let AExpr { kind, name, lexpr, rexpr, rexpr_list_start: _, rexpr_list_end: _, location: _ } = e;
         let kind = AExprKind::try_from(*kind).unwrap_or(AExprKind::Undefined);
-        let operator = |walk: &mut Self, name: &str| walk.operates((None, name.to_owned()));
+        let operator = |walk: &mut Self, name: &str| walk.operates((None, name.to_owned()), false);
         match kind {
             AExprKind::AexprBetween | AExprKind::AexprBetweenSym => {
                 operator(self, ">=");
@@ -399,7 +408,7 @@ impl Walk<'_> {
             | AExprKind::AexprIn
             | AExprKind::AexprLike
             | AExprKind::AexprIlike
-            | AExprKind::AexprSimilar => self.operator(name),
+            | AExprKind::AexprSimilar => self.operator(name, lexpr.is_none()),
             AExprKind::Undefined => self.misplaced(),
         }
         if kind == AExprKind::AexprOp {
@@ -409,9 +418,9 @@ impl Walk<'_> {
         self.maybe(rexpr);
     }
 
-    pub(super) fn operator(&mut self, name: &[Node]) {
+    pub(super) fn operator(&mut self, name: &[Node], prefix: bool) {
         match written(name) {
-            Some(name) => self.operates(name),
+            Some(name) => self.operates(name, prefix),
             None => self.opaque("an operator has a name that is not understood"),
         }
     }

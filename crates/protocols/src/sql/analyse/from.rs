@@ -38,6 +38,7 @@ impl Walk<'_> {
                 self.maybe(&sample.repeatable);
             }
             Some(NodeEnum::JsonTable(table)) => {
+                self.syntax(&["json_table"]);
                 self.json_value(table.context_item.as_deref());
                 if let Some(path) = &table.pathspec {
                     self.maybe(&path.string);
@@ -132,19 +133,35 @@ impl Walk<'_> {
         let compared =
             left_columns.iter().chain(&right_columns).filter(|c| using.contains(&c.name) || both(c));
         for column in compared {
-            self.operates((None, "=".to_owned()));
+            self.operates((None, "=".to_owned()), false);
             self.computes_with(column.type_oid);
             if let Some(oid) = column.oid.filter(|_| !column.labels.is_empty()) {
                 self.reveals(oid, &column.labels);
             }
         }
-        self.inside(quals);
+        self.join_condition(before, quals);
+        let hides = alias.is_some();
         for alias in [alias, join_using_alias].into_iter().flatten() {
-            // Its name hides the names within; those stay in sight here, which can only find more.
             let all = left_columns.iter().chain(&right_columns).cloned().collect();
             let source = Source { columns: all, open, ..Source::default() };
             self.reveal_all_columns(&source);
+            if let Some(frame) = self.frames.last_mut().filter(|_| hides) {
+                // A join with a name of its own hides the names within it.
+                frame.truncate(before);
+            }
             self.add(source.renamed(Some(alias)));
+        }
+    }
+
+    /// The ON of a join sees its two sides and what is around the query, not what stands beside it in FROM.
+    fn join_condition(&mut self, before: usize, quals: &Option<Box<Node>>) {
+        let beside: Vec<Source> = match self.frames.last_mut() {
+            Some(frame) => frame.drain(..before.min(frame.len())).collect(),
+            None => Vec::new(),
+        };
+        self.inside(quals);
+        if let Some(frame) = self.frames.last_mut() {
+            frame.splice(0..0, beside);
         }
     }
 
@@ -160,7 +177,10 @@ impl Walk<'_> {
     fn subselect(&mut self, sub: &RangeSubselect) {
         let RangeSubselect { lateral, subquery, alias } = sub;
         let frames = if *lateral { None } else { Some(self.hide_siblings()) };
+        let around = *lateral && self.frames.last().is_some_and(|frame| !frame.is_empty());
+        self.per_row += u32::from(around);
         let outs = self.query(subquery.as_deref());
+        self.per_row -= u32::from(around);
         if let Some(frames) = frames {
             self.frames = frames;
         }
@@ -189,7 +209,7 @@ impl Walk<'_> {
     fn exprs_and_columns(&mut self, list: &[Node]) {
         for node in list {
             match &node.node {
-                Some(NodeEnum::ColumnDef(column)) => self.type_name(column.type_name.as_ref()),
+                Some(NodeEnum::ColumnDef(column)) => drop(self.type_name(column.type_name.as_ref())),
                 Some(NodeEnum::List(list)) => self.exprs_and_columns(&list.items),
                 _ => self.expr(Some(node)),
             }

@@ -137,6 +137,7 @@ const NAMED: &[(&str, Call)] = &[
 
 /// The beginnings of names that mean the same for all functions of the family.
 const FAMILIES: &[(&str, Call)] = &[
+    ("pg_advisory_unlock", Call::Does(Kind::Session)),
     ("pg_advisory_", Call::Does(Kind::Admin)),
     ("pg_try_advisory_", Call::Does(Kind::Admin)),
     ("pg_logical_", Call::Does(Kind::Export)),

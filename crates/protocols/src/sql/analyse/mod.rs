@@ -21,6 +21,7 @@ mod walk;
 
 pub use overlay::after;
 pub use prepared::PreparedText;
+pub use select::LIMIT_ROWS_MAX;
 pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;
@@ -48,6 +49,20 @@ pub fn analyse(
     session: &SessionState,
     agent: &AgentName,
 ) -> Result<Analysis, NotUnderstood> {
+    analyse_with(sql, &[], known, session, agent)
+}
+
+/// The same for a text whose parameters have types that the client named.
+///
+/// # Errors
+/// As [`analyse`].
+pub fn analyse_with(
+    sql: &str,
+    param_types: &[u32],
+    known: &Known,
+    session: &SessionState,
+    agent: &AgentName,
+) -> Result<Analysis, NotUnderstood> {
     if sql.len() > MESSAGE_BYTES_MAX {
         return Err(NotUnderstood::TooLong { limit: MESSAGE_BYTES_MAX, found: sql.len() });
     }
@@ -67,8 +82,15 @@ pub fn analyse(
             "expected at most {STATEMENTS_MAX} statements in one text"
         )));
     }
-    let mut text =
-        Text { sql, known, agent, session: session.clone(), shifted: false, out: Pieces::default() };
+    let mut text = Text {
+        sql,
+        param_types,
+        known,
+        agent,
+        session: session.clone(),
+        shifted: false,
+        out: Pieces::default(),
+    };
     for raw in &statements {
         text.statement(raw)?;
     }
@@ -94,6 +116,7 @@ struct Pieces {
 /// A text on its way to an analysis: what one statement does to the session holds for the next.
 struct Text<'a> {
     sql: &'a str,
+    param_types: &'a [u32],
     known: &'a Known,
     agent: &'a AgentName,
     session: SessionState,
@@ -110,6 +133,9 @@ impl Text<'_> {
         };
         let session = self.session.clone();
         let mut walk = Walk::new(self.known, &session, self.agent);
+        for oid in self.param_types {
+            walk.takes_part(*oid);
+        }
         let mut said = walk.statement(node);
         self.complete(&mut said.what, node, &range)?;
         let names_nothing =
@@ -117,11 +143,13 @@ impl Text<'_> {
         if self.shifted && !names_nothing {
             walk.opaque("an earlier statement of the same text changes what names mean");
         }
-        let gives_rows =
-            matches!(said.what, What::Select | What::DeclareCursor { .. } | What::CopyOut { .. })
-                || matches!(&said.what, What::Explain { analyze: true, .. });
+        let returns =
+            matches!(said.what, What::Insert | What::Update | What::Delete | What::Merge) && walk.rows;
+        let gives_rows = returns
+            || matches!(said.what, What::Select | What::DeclareCursor { .. } | What::CopyOut { .. })
+            || matches!(&said.what, What::Explain { analyze: true, .. });
         if gives_rows {
-            for table in walk.names(&walk.bulk.clone()) {
+            for table in walk.names(&walk.in_bulk()) {
                 walk.does_to(Kind::Export, &table);
             }
         }
@@ -205,7 +233,7 @@ impl Text<'_> {
         Statement {
             output: output(walk, &what, &impact),
             proven_read,
-            rows_bounded: walk.bulk.is_empty(),
+            rows_bounded: walk.in_bulk().is_empty(),
             limit_params: walk.limit_params.clone(),
             bulk_without_limit: walk.names(&walk.bulk_without_limit),
             near_labels: walk.near_labels(),
@@ -230,7 +258,8 @@ impl Text<'_> {
                 let matters = ["search_path", "role", "session_authorization"].contains(&name.as_str());
                 self.shifted |= matters || settings::changes_meaning(name);
             }
-            What::Reset { name: None } | What::Discard { .. } => self.shifted = true,
+            What::Reset { name: None } => self.shifted = true,
+            What::Discard { all, temp } => self.shifted |= all | temp,
             What::Commit { .. } | What::Rollback { .. } | What::RollbackTo { .. } => {
                 self.shifted |= self.session.path_in_transaction;
             }

@@ -26,6 +26,21 @@ pub(super) struct Source {
     pub(super) excluded: bool,
 }
 
+/// The name of a column of a result.
+#[derive(Debug, Clone, Default)]
+pub(super) struct OutName {
+    pub(super) name: String,
+    /// The server makes the name of what is computed, by rules that change with its version.
+    pub(super) doubtful: bool,
+}
+
+impl OutName {
+    /// A name that was written.
+    pub(super) fn given(name: &str) -> Self {
+        Self { name: name.to_owned(), doubtful: false }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct SourceColumn {
     /// The relation it comes from, where it comes from one.
@@ -34,6 +49,8 @@ pub(super) struct SourceColumn {
     pub(super) attnum: i16,
     pub(super) type_oid: u32,
     pub(super) labels: BTreeSet<Label>,
+    /// The server may give it another name than this one.
+    pub(super) doubtful: bool,
 }
 
 /// What a column reference may mean.
@@ -47,6 +64,10 @@ pub(super) struct Meaning {
     pub(super) rows: Vec<u32>,
     /// A function may be meant: `c.f` is `f(c)`.
     pub(super) function: Option<String>,
+    /// A whole row is meant, of whatever relation.
+    pub(super) is_row: bool,
+    /// Relations all of whose columns are meant: within a call that is their row.
+    pub(super) star_of: Vec<u32>,
     /// Some source may have the column, but does not list it.
     pub(super) open: bool,
     /// Nothing was found.
@@ -73,8 +94,9 @@ pub(super) fn written(list: &[Node]) -> Option<(Option<String>, String)> {
 
 impl Source {
     /// Something with columns of these names, none of them labelled.
-    pub(super) fn derived(name: &str, columns: Vec<String>, open: bool) -> Self {
-        let column = |name| SourceColumn { name, ..SourceColumn::default() };
+    pub(super) fn derived(name: &str, columns: Vec<OutName>, open: bool) -> Self {
+        let column =
+            |out: OutName| SourceColumn { name: out.name, doubtful: out.doubtful, ..SourceColumn::default() };
         let columns = columns.into_iter().map(column).collect();
         Self { name: name.to_owned(), columns, open, ..Self::default() }
     }
@@ -86,6 +108,7 @@ impl Source {
         for (column, name) in self.columns.iter_mut().zip(names(&alias.colnames)) {
             if let Some(name) = name {
                 column.name = name;
+                column.doubtful = false;
             }
         }
         // More names than columns are known: the rest are names of columns all the same.
@@ -117,6 +140,7 @@ impl Walk<'_> {
             attnum: c.attnum,
             type_oid: c.type_oid,
             labels: self.known.labels_of(relation.oid, c.attnum).clone(),
+            doubtful: false,
         };
         let source = Source {
             name: relation.name.name.clone(),
@@ -135,52 +159,71 @@ impl Walk<'_> {
         let parts = names(&column.fields);
         match parts.as_slice() {
             [Some(name)] => self.meaning_unqualified(name),
-            [.., Some(table), Some(name)] => self.meaning_qualified(table, Some(name)),
-            [.., Some(table), None] => self.meaning_qualified(table, None),
+            [Some(table), name] => self.meaning_qualified(None, table, name.as_deref()),
+            [.., Some(schema), Some(table), name] => {
+                self.meaning_qualified(Some(schema), table, name.as_deref())
+            }
             [None] => self.meaning_star(),
             _ => Meaning { nothing: true, ..Meaning::default() },
         }
     }
 
+    /// As the server looks: for a column in every frame, from within; then for a source whose whole row is meant.
     fn meaning_unqualified(&self, name: &str) -> Meaning {
         let mut meaning = Meaning::default();
         for (depth, frame) in self.frames.iter().rev().enumerate() {
             let mut found = Vec::new();
+            let mut doubtful = true;
             for (at, source) in frame.iter().enumerate() {
-                if let Some(column) = source.column(name) {
+                for column in source.columns.iter().filter(|column| column.name == name) {
                     found.push(at);
+                    doubtful &= column.doubtful;
                     meaning.columns.push(column.clone());
                 }
                 meaning.open |= source.open;
             }
-            if let ([at], 0) = (found.as_slice(), depth) {
+            if let ([at], 0, false) = (found.as_slice(), depth, doubtful) {
                 meaning.place = Some(*at);
             }
-            if !found.is_empty() {
+            // Where the server may call it otherwise, what it would find further out counts too.
+            if !doubtful {
                 return meaning;
             }
-            // The name of a source means its whole row, where no column has that name.
-            let rows: Vec<&Source> = frame.iter().filter(|s| s.name == name).collect();
-            if !rows.is_empty() {
-                meaning.rows.extend(rows.iter().flat_map(|s| s.relations()));
-                return meaning;
-            }
-            let system = SYSTEM_COLUMNS.contains(&name) && frame.iter().any(|s| s.oid.is_some());
-            if system {
+            if SYSTEM_COLUMNS.contains(&name) && frame.iter().any(|s| s.oid.is_some()) {
                 meaning.columns.push(SourceColumn::default());
                 return meaning;
             }
         }
-        meaning.rows.extend(self.aside.iter().filter(|s| s.name == name).flat_map(Source::relations));
-        meaning.nothing = !meaning.open && !self.aside.iter().any(|s| s.name == name);
+        if meaning.columns.is_empty() {
+            self.meaning_row(name, &mut meaning);
+        }
         meaning
     }
 
-    fn meaning_qualified(&self, table: &str, name: Option<&str>) -> Meaning {
+    /// The name of a source means its whole row, where no column anywhere has that name.
+    fn meaning_row(&self, name: &str, meaning: &mut Meaning) {
+        for frame in self.frames.iter().rev() {
+            let mut rows = frame.iter().filter(|source| source.name == name).peekable();
+            if rows.peek().is_some() {
+                meaning.rows.extend(rows.flat_map(Source::relations));
+                meaning.is_row = true;
+                return;
+            }
+        }
+        meaning.rows.extend(self.aside.iter().filter(|s| s.name == name).flat_map(Source::relations));
+        meaning.nothing = !meaning.open && !self.aside.iter().any(|s| s.name == name);
+    }
+
+    fn meaning_qualified(&self, schema: Option<&str>, table: &str, name: Option<&str>) -> Meaning {
         let mut meaning = Meaning::default();
+        // With a schema before it a name means the table itself, whatever else goes by that name.
+        let relation = schema.and_then(|schema| self.known.facts().relation(schema, table)).map(|r| r.oid);
+        let meant = |source: &Source| match schema {
+            Some(_) => relation.is_some() && source.oid == relation,
+            None => source.name == table,
+        };
         for (depth, frame) in self.frames.iter().rev().enumerate() {
-            let sources: Vec<(usize, &Source)> =
-                frame.iter().enumerate().filter(|(_, s)| s.name == table).collect();
+            let sources: Vec<(usize, &Source)> = frame.iter().enumerate().filter(|(_, s)| meant(s)).collect();
             if sources.is_empty() {
                 continue;
             }
@@ -188,12 +231,16 @@ impl Walk<'_> {
                 meaning.open |= source.open;
                 let Some(name) = name else {
                     meaning.columns.extend(source.columns.iter().cloned());
+                    meaning.star_of.extend(source.oid);
                     continue;
                 };
                 if let Some(column) = source.column(name) {
                     meaning.place = (depth == 0).then_some(at);
                     meaning.columns.push(column.clone());
                 } else if SYSTEM_COLUMNS.contains(&name) && source.oid.is_some() {
+                    meaning.columns.push(SourceColumn::default());
+                } else if source.open && source.oid.is_none() && !self.is_function(name) {
+                    // A column that is not listed.
                     meaning.columns.push(SourceColumn::default());
                 } else {
                     meaning.function = Some(name.to_owned());
@@ -209,6 +256,16 @@ impl Walk<'_> {
         meaning
     }
 
+    /// Whether a user defined a function of this name, or the server has one that does more than compute.
+    fn is_function(&self, name: &str) -> bool {
+        let facts = self.known.facts();
+        let system = facts.functions_system.get(&("pg_catalog".to_owned(), name.to_owned()));
+        facts.functions_user.contains_key(name)
+            || system.is_some_and(|system| {
+                super::functions::call(name, system.volatile) != super::functions::Call::Plain
+            })
+    }
+
     /// `*`: every column of the innermost frame.
     fn meaning_star(&self) -> Meaning {
         let mut meaning = Meaning::default();
@@ -221,6 +278,19 @@ impl Walk<'_> {
 
     /// Uses a column otherwise than as a plain projection.
     pub(super) fn uses(&mut self, column: &ColumnRef) {
+        let meaning = self.may_use(column);
+        if let Some(function) = meaning.function {
+            self.calls((None, function), Some(1));
+        }
+        if meaning.nothing {
+            let text: Vec<String> =
+                names(&column.fields).into_iter().map(|n| n.unwrap_or("*".into())).collect();
+            self.opaque(format!("`{}` is not a column that is known", text.join(".")));
+        }
+    }
+
+    /// Notes what a reference would use if it means a column or a row here.
+    pub(super) fn may_use(&mut self, column: &ColumnRef) -> Meaning {
         let meaning = self.meaning(column);
         for column in &meaning.columns {
             self.computes_with(column.type_oid);
@@ -228,21 +298,12 @@ impl Walk<'_> {
                 self.reveals(oid, &column.labels);
             }
         }
+        for oid in meaning.star_of.iter().chain(&meaning.rows) {
+            self.computes_with_rows(*oid);
+        }
         for oid in &meaning.rows {
             self.reveals_all(*oid);
-            if let Some(relation) = self.known.facts().relations.get(oid) {
-                for column in &relation.columns {
-                    self.computes_with(column.type_oid);
-                }
-            }
         }
-        if let Some(function) = meaning.function {
-            self.calls((None, function));
-        }
-        if meaning.nothing {
-            let text: Vec<String> =
-                names(&column.fields).into_iter().map(|n| n.unwrap_or("*".into())).collect();
-            self.opaque(format!("`{}` is not a column that is known", text.join(".")));
-        }
+        meaning
     }
 }

@@ -1,7 +1,8 @@
 //! SELECT, and everything that stands in FROM and WITH.
 
+use super::expr::literal_text;
 use super::functions::gives_one_value;
-use super::scope::{Source, names, written};
+use super::scope::{OutName, Source, names, written};
 use super::targets::Names;
 use super::walk::Walk;
 use countersign_core::kind::Kind;
@@ -10,12 +11,17 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{AExprKind, BoolExprType, LimitOption, Node, SelectStmt, SetOperation, WithClause};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A LIMIT of more rows is none: what it lets out is an export.
+pub const LIMIT_ROWS_MAX: u64 = 10_000;
+
 /// One column of a result.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Out {
     pub(super) name: String,
     /// The column's type; 0 where it is computed.
     pub(super) type_oid: u32,
+    /// The server may call it otherwise.
+    pub(super) doubtful: bool,
     /// A labelled column that comes back plainly.
     pub(super) labelled: Option<(u32, BTreeSet<Label>)>,
 }
@@ -29,8 +35,9 @@ pub(super) struct Outs {
 }
 
 impl Outs {
-    pub(super) fn names(&self) -> Vec<String> {
-        self.columns.iter().map(|c| c.name.clone()).collect()
+    pub(super) fn names(&self) -> Vec<OutName> {
+        let name = |out: &Out| OutName { name: out.name.clone(), doubtful: out.doubtful };
+        self.columns.iter().map(name).collect()
     }
 }
 
@@ -82,6 +89,7 @@ impl Walk<'_> {
             rarg,
         } = select;
         let outer_bulk = std::mem::take(&mut self.bulk);
+        let outer_packing = std::mem::take(&mut self.packing);
         let outer_bulk_params = std::mem::take(&mut self.bulk_without_limit);
         let scoped = self.with(with_clause.as_ref());
         if let Some(into) = into_clause {
@@ -108,8 +116,12 @@ impl Walk<'_> {
             self.locking(locking_clause);
             let bound = self.equalities(where_clause.as_deref(), from_clause);
             let frame = self.frames.pop().unwrap_or_default();
-            let one_row = group_clause.is_empty() && self.is_one_row(target_list);
-            self.note_bulk(&frame, &bound, one_row);
+            let aggregated = group_clause.is_empty() && self.is_one_row(target_list);
+            let few = aggregated || is_never(where_clause.as_deref());
+            self.note_bulk(&frame, &bound, few);
+            if self.packing {
+                self.packed.extend(self.bulk.iter().copied());
+            }
             outs
         } else {
             let mut outs = Outs::default();
@@ -133,6 +145,7 @@ impl Walk<'_> {
         if scoped {
             self.ctes.pop();
         }
+        self.packing = outer_packing;
         self.bulk.extend(outer_bulk);
         self.bulk_without_limit.extend(outer_bulk_params);
         outs
@@ -152,15 +165,22 @@ impl Walk<'_> {
 
     fn limit(&mut self, count: &Option<Box<Node>>, option: i32) {
         self.inside(count);
-        self.list_number(count);
-        // WITH TIES may give every row.
-        if option == LimitOption::WithTies as i32 {
+        // Where rows could come back in bulk, how many is what matters.
+        if self.bulk.is_empty() {
+            self.list_number(count);
+        }
+        // WITH TIES may give every row. Within a query that runs for each row of another, a bound of its own is none.
+        if option == LimitOption::WithTies as i32 || self.per_row > 0 {
             return;
         }
-        match count.as_ref().and_then(|n| n.node.as_ref()) {
-            Some(NodeEnum::AConst(literal)) if !literal.isnull => {
-                self.bulk.clear();
-                self.bulk_without_limit.clear();
+        let node = count.as_deref().map(without_casts);
+        match node.and_then(|n| n.node.as_ref()) {
+            Some(NodeEnum::AConst(_)) => {
+                let rows = node.and_then(literal_text).and_then(|text| text.trim().parse::<u64>().ok());
+                if rows.is_some_and(|rows| rows <= LIMIT_ROWS_MAX) {
+                    self.bulk.clear();
+                    self.bulk_without_limit.clear();
+                }
             }
             Some(NodeEnum::ParamRef(param)) => {
                 if let Ok(number) = u16::try_from(param.number) {
@@ -198,7 +218,7 @@ impl Walk<'_> {
         }
     }
 
-    /// For each source the columns that are fixed to one value for the whole query.
+    /// For each source the columns that are fixed to values that the text or a parameter names one by one.
     fn equalities(&self, condition: Option<&Node>, from: &[Node]) -> BTreeMap<usize, BTreeSet<i16>> {
         let mut out: BTreeMap<usize, BTreeSet<i16>> = BTreeMap::new();
         let mut open: Vec<&Node> = condition.into_iter().collect();
@@ -211,7 +231,9 @@ impl Walk<'_> {
                     open.extend(&e.args)
                 }
                 Some(NodeEnum::AExpr(e))
-                    if e.kind == AExprKind::AexprOp as i32
+                    if [AExprKind::AexprOp, AExprKind::AexprIn, AExprKind::AexprOpAny]
+                        .iter()
+                        .any(|kind| e.kind == *kind as i32)
                         && written(&e.name) == Some((None, "=".into())) =>
                 {
                     let sides = [(&e.lexpr, &e.rexpr), (&e.rexpr, &e.lexpr)];
@@ -237,19 +259,38 @@ impl Walk<'_> {
 
     /// Whether a target list without GROUP BY gives one row of small values.
     fn is_one_row(&self, targets: &[Node]) -> bool {
-        let mut aggregates = 0;
-        for target in targets {
-            let Some(NodeEnum::ResTarget(target)) = &target.node else { return false };
-            match target.val.as_deref().and_then(|n| n.node.as_ref()) {
-                Some(NodeEnum::FuncCall(call)) if call.over.is_none() => match written(&call.funcname) {
-                    Some((_, name)) if gives_one_value(&name) => aggregates += 1,
-                    _ => return false,
-                },
-                Some(NodeEnum::AConst(_)) => {}
-                _ => return false,
+        let value = |target: &Node| match &target.node {
+            Some(NodeEnum::ResTarget(target)) => self.small(target.val.as_deref()),
+            _ => None,
+        };
+        let small: Option<Vec<bool>> = targets.iter().map(value).collect();
+        small.is_some_and(|aggregates| aggregates.contains(&true))
+    }
+
+    /// Whether an expression gives one small value however many rows there are, and whether an aggregate does so.
+    fn small(&self, node: Option<&Node>) -> Option<bool> {
+        let all = |nodes: &[Node]| {
+            let each: Option<Vec<bool>> = nodes.iter().map(|node| self.small(Some(node))).collect();
+            each.map(|aggregates| aggregates.contains(&true))
+        };
+        match node?.node.as_ref()? {
+            NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_) => Some(false),
+            NodeEnum::TypeCast(cast) => self.small(cast.arg.as_deref()),
+            NodeEnum::CoalesceExpr(e) => all(&e.args),
+            NodeEnum::AExpr(e) if e.kind == AExprKind::AexprOp as i32 => {
+                let left = e.lexpr.as_deref().map_or(Some(false), |left| self.small(Some(left)))?;
+                Some(left | self.small(e.rexpr.as_deref())?)
             }
+            NodeEnum::FuncCall(call) if call.over.is_none() => {
+                let (_, name) = written(&call.funcname)?;
+                if gives_one_value(&name) {
+                    return Some(true);
+                }
+                let system = self.known.facts().functions_system.get(&("pg_catalog".to_owned(), name))?;
+                if system.aggregate || system.returns_set { None } else { all(&call.args) }
+            }
+            _ => None,
         }
-        aggregates > 0
     }
 
     // === WITH ===
@@ -261,7 +302,8 @@ impl Walk<'_> {
         if with.recursive {
             for cte in &with.ctes {
                 if let Some(NodeEnum::CommonTableExpr(cte)) = &cte.node {
-                    let columns = names(&cte.aliascolnames).into_iter().flatten().collect();
+                    let columns = names(&cte.aliascolnames).into_iter().flatten();
+                    let columns = columns.map(|name| OutName::given(&name)).collect();
                     self.add_cte(&cte.ctename, columns, true);
                 }
             }
@@ -275,24 +317,25 @@ impl Walk<'_> {
             let mut columns = outs.names();
             for (at, name) in names(&cte.aliascolnames).into_iter().flatten().enumerate() {
                 match columns.get_mut(at) {
-                    Some(slot) => *slot = name,
-                    None => columns.push(name),
+                    Some(slot) => *slot = OutName::given(&name),
+                    None => columns.push(OutName::given(&name)),
                 }
             }
             if let Some(search) = &cte.search_clause {
-                columns.push(search.search_seq_column.clone());
+                columns.push(OutName::given(&search.search_seq_column));
             }
             if let Some(cycle) = &cte.cycle_clause {
                 self.maybe(&cycle.cycle_mark_value);
                 self.maybe(&cycle.cycle_mark_default);
-                columns.extend([cycle.cycle_mark_column.clone(), cycle.cycle_path_column.clone()]);
+                let made = [&cycle.cycle_mark_column, &cycle.cycle_path_column];
+                columns.extend(made.into_iter().map(|name| OutName::given(name)));
             }
             self.add_cte(&cte.ctename, columns, outs.open);
         }
         true
     }
 
-    fn add_cte(&mut self, name: &str, columns: Vec<String>, open: bool) {
+    fn add_cte(&mut self, name: &str, columns: Vec<OutName>, open: bool) {
         if let Some(scope) = self.ctes.last_mut() {
             scope.insert(name.to_owned(), Source::derived(name, columns, open));
         }
@@ -313,6 +356,33 @@ fn is_fixed(node: &Node) -> bool {
     match &node.node {
         Some(NodeEnum::AConst(_) | NodeEnum::ParamRef(_)) => true,
         Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().is_some_and(is_fixed),
+        Some(NodeEnum::AArrayExpr(array)) => array.elements.iter().all(is_fixed),
+        Some(NodeEnum::List(list)) => list.items.iter().all(is_fixed),
+        _ => false,
+    }
+}
+
+/// An expression without the casts around it.
+fn without_casts(node: &Node) -> &Node {
+    match &node.node {
+        Some(NodeEnum::TypeCast(cast)) => cast.arg.as_deref().map_or(node, without_casts),
+        _ => node,
+    }
+}
+
+/// Whether a predicate holds for no row: `false`, `1 = 0`.
+fn is_never(node: Option<&Node>) -> bool {
+    match node.and_then(|n| n.node.as_ref()) {
+        Some(NodeEnum::AConst(_)) => {
+            node.and_then(literal_text).is_some_and(|text| text == "f" || text == "false")
+        }
+        Some(NodeEnum::AExpr(e)) if written(&e.name) == Some((None, "=".into())) => {
+            let number = |side: &Option<Box<Node>>| {
+                let node = side.as_deref().filter(|n| matches!(n.node, Some(NodeEnum::AConst(_))))?;
+                literal_text(node)?.parse::<i64>().ok()
+            };
+            matches!((number(&e.lexpr), number(&e.rexpr)), (Some(a), Some(b)) if a != b)
+        }
         _ => false,
     }
 }

@@ -38,8 +38,9 @@ impl Walk<'_> {
             Some(node) => {
                 // `(x).*` gives any number of columns.
                 outs.open |= matches!(node, NodeEnum::AIndirection(_));
-                let name = if name.is_empty() { name_of(node) } else { name.clone() };
-                outs.columns.push(Out { name, ..Out::default() });
+                let doubtful = name.is_empty();
+                let name = if doubtful { name_of(node) } else { name.clone() };
+                outs.columns.push(Out { name, doubtful, ..Out::default() });
                 self.maybe(val);
                 return;
             }
@@ -48,7 +49,7 @@ impl Walk<'_> {
         let meaning = self.meaning(column);
         let fields = names(&column.fields);
         let star = fields.last().is_some_and(Option::is_none);
-        if !meaning.rows.is_empty() || meaning.function.is_some() || meaning.nothing {
+        if !meaning.rows.is_empty() || meaning.is_row || meaning.function.is_some() || meaning.nothing {
             let last = fields.last().cloned().flatten().unwrap_or_default();
             let name = if name.is_empty() { last } else { name.clone() };
             outs.columns.push(Out { name, ..Out::default() });
@@ -62,6 +63,8 @@ impl Walk<'_> {
             let name = if name.is_empty() { last } else { name.clone() };
             outs.columns.push(Out { name, ..Out::default() });
         }
+        // Several may be meant, and one comes back: what stands where is not certain.
+        outs.open |= !star && meaning.columns.len() > 1;
         for column in meaning.columns {
             let labelled = column.oid.filter(|_| !column.labels.is_empty());
             match labelled {
@@ -78,7 +81,7 @@ impl Walk<'_> {
                 self.takes_part(column.type_oid);
             }
             let labelled = labelled.map(|oid| (oid, column.labels.clone()));
-            outs.columns.push(Out { name, type_oid: column.type_oid, labelled });
+            outs.columns.push(Out { name, type_oid: column.type_oid, doubtful: false, labelled });
         }
     }
 
@@ -105,12 +108,12 @@ impl Walk<'_> {
 
     /// GROUP BY, ORDER BY and DISTINCT ON: a name or a number may mean a column of the result.
     pub(super) fn by_name(&mut self, list: &[Node], outs: &Outs, order: Names) {
-        let bulk = self.bulk.clone();
+        let (bulk, packed) = (self.bulk.clone(), self.packed.clone());
         for node in list {
             let inner = match &node.node {
                 Some(NodeEnum::SortBy(sort)) => {
                     if !sort.use_op.is_empty() {
-                        self.operator(&sort.use_op);
+                        self.operator(&sort.use_op, false);
                     }
                     sort.node.as_deref()
                 }
@@ -118,7 +121,7 @@ impl Walk<'_> {
             };
             self.one_by_name(inner, outs, order);
         }
-        self.bulk = bulk;
+        (self.bulk, self.packed) = (bulk, packed);
     }
 
     fn one_by_name(&mut self, node: Option<&Node>, outs: &Outs, order: Names) {
@@ -141,7 +144,13 @@ impl Walk<'_> {
                 let input = !meaning.columns.is_empty() || !meaning.rows.is_empty();
                 match order {
                     Names::InputFirst if input => self.uses(column),
-                    _ if !hits.is_empty() => self.reveal_outs(&hits),
+                    _ if !hits.is_empty() => {
+                        self.reveal_outs(&hits);
+                        // Where the server calls none of them so, a column of the input is meant.
+                        if hits.iter().all(|out| out.doubtful) && order != Names::OutputOnly {
+                            self.may_use(column);
+                        }
+                    }
                     Names::OutputOnly => {}
                     _ if outs.open && !input => self.reveal_outs(&outs.columns),
                     _ => self.uses(column),
@@ -167,9 +176,16 @@ impl Walk<'_> {
         }
         self.locks = true;
         let facts = self.known.facts();
-        let sources: Vec<u32> = self.frames.last().into_iter().flatten().filter_map(|s| s.oid).collect();
-        let relations = sources.iter().filter_map(|oid| facts.relations.get(oid));
-        let tables: BTreeSet<u32> = relations.flat_map(|relation| self.tables_behind(relation)).collect();
+        let mut tables: BTreeSet<u32> = BTreeSet::new();
+        for source in self.frames.last().into_iter().flatten() {
+            let meant = list.iter().any(|node| names_source(node, &source.name));
+            match source.oid.and_then(|oid| facts.relations.get(&oid)) {
+                Some(relation) if meant => tables.extend(self.tables_behind(relation)),
+                // The rows of a subquery's tables are locked with it.
+                None if meant => tables.extend(self.reach.keys()),
+                _ => {}
+            }
+        }
         if tables.is_empty() {
             self.does(Kind::Write);
         }
@@ -177,6 +193,13 @@ impl Walk<'_> {
             self.does_to(Kind::Write, &table.name);
         }
     }
+}
+
+/// Whether FOR UPDATE is of this source: of all where it names none.
+fn names_source(node: &Node, name: &str) -> bool {
+    let Some(NodeEnum::LockingClause(clause)) = &node.node else { return true };
+    let of = |node: &Node| matches!(&node.node, Some(NodeEnum::RangeVar(range)) if range.relname == name);
+    clause.locked_rels.is_empty() || clause.locked_rels.iter().any(of)
 }
 
 fn literal_number(node: Option<&Node>) -> Option<usize> {

@@ -85,7 +85,7 @@ pub struct Statement {
     pub proven_read: bool,
     /// What comes back of labelled tables is bounded by LIMIT or by a unique key.
     pub rows_bounded: bool,
-    /// Parameters that bound what comes back. If one of them is NULL, nothing does: see [`Statement::impact_for`].
+    /// Parameters that bound what comes back. If one of them is NULL or too large, nothing does: see [`Statement::impact_for`].
     pub limit_params: BTreeSet<u16>,
     /// The tables that are read in bulk if a parameter in `limit_params` is NULL.
     pub bulk_without_limit: BTreeSet<TableName>,
@@ -104,10 +104,10 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The impact once it is known which parameters are NULL: `LIMIT NULL` is no limit.
-    pub fn impact_for(&self, is_null: impl Fn(u16) -> bool) -> Impact {
+    /// The impact once the parameters have values: a LIMIT of NULL, or of too many rows, is no limit.
+    pub fn impact_for(&self, is_no_limit: impl Fn(u16) -> bool) -> Impact {
         let mut impact = self.impact.clone();
-        if self.limit_params.iter().any(|number| is_null(*number)) {
+        if self.limit_params.iter().any(|number| is_no_limit(*number)) {
             let bulk = self.bulk_without_limit.iter();
             impact.pairs.extend(bulk.map(|t| (Kind::Export, Resource::Table(t.clone()))));
         }

@@ -4,6 +4,7 @@
 use super::expr::literal_text;
 use super::types::What;
 use super::walk::Walk;
+use crate::sql::facts::FIRST_USER_OID;
 
 use countersign_core::kind::Kind;
 use pg_query::NodeEnum;
@@ -88,7 +89,11 @@ impl Walk<'_> {
             NodeEnum::PrepareStmt(prepare) => {
                 self.does(Session);
                 for node in &prepare.argtypes {
-                    self.expr(Some(node));
+                    let Some(NodeEnum::TypeName(name)) = &node.node else { continue };
+                    // EXECUTE would be read without knowing it.
+                    if self.type_name(Some(name)).is_none_or(|oid| oid >= FIRST_USER_OID) {
+                        self.opaque("a parameter has a type that a user defined");
+                    }
                 }
                 // Its text range is found by the caller, which has the text.
                 Said::of(What::Prepare { name: prepare.name.clone(), text: 0..0 })

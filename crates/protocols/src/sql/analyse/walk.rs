@@ -16,6 +16,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The name of a function or operator as it was written: with or without its schema.
 pub(super) type Written = (Option<String>, String);
 
+/// A function as it is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Called {
+    pub(super) name: Written,
+    /// How many arguments are given; none where that cannot be told.
+    pub(super) arguments: Option<usize>,
+}
+
 pub(super) struct Walk<'a> {
     pub(super) known: &'a Known,
     pub(super) session: &'a SessionState,
@@ -38,8 +46,8 @@ pub(super) struct Walk<'a> {
     pub(super) runs_prepared: bool,
     /// Rows come back.
     pub(super) rows: bool,
-    functions: BTreeSet<Written>,
-    operators: BTreeSet<Written>,
+    functions: BTreeSet<Called>,
+    operators: BTreeSet<(Written, bool)>,
     types: BTreeSet<u32>,
     /// Types of which values are handed on: functions and operators that take them may be meant.
     present: BTreeSet<u32>,
@@ -51,6 +59,12 @@ pub(super) struct Walk<'a> {
     pub(super) merged: bool,
     /// Labelled tables that are read in bulk so far.
     pub(super) bulk: BTreeSet<u32>,
+    /// Of these, what an aggregate packs into one value: no LIMIT bounds that.
+    pub(super) packed: BTreeSet<u32>,
+    /// An aggregate of the query that is read now packs rows into one value.
+    pub(super) packing: bool,
+    /// How many queries around this one run it anew for each of their rows.
+    pub(super) per_row: u32,
     /// What was bulk before a LIMIT of a parameter bounded it.
     pub(super) bulk_without_limit: BTreeSet<u32>,
     pub(super) limit_params: BTreeSet<u16>,
@@ -89,6 +103,9 @@ impl<'a> Walk<'a> {
             ctes: Vec::new(),
             merged: false,
             bulk: BTreeSet::new(),
+            packed: BTreeSet::new(),
+            packing: false,
+            per_row: 0,
             bulk_without_limit: BTreeSet::new(),
             limit_params: BTreeSet::new(),
             listed: BTreeSet::new(),
@@ -169,7 +186,7 @@ impl<'a> Walk<'a> {
             self.does(Kind::Read);
             return;
         }
-        if relation.code_on_read {
+        if self.known.runs_code_on_read(relation) {
             self.opaque(format!("reading `{}` runs code", relation.name));
         }
         if let Some(view) = self.known.view(relation.oid) {
@@ -199,7 +216,7 @@ impl<'a> Walk<'a> {
         if table.kind == RelationKind::Foreign {
             self.opaque(format!("`{}` is a foreign table", table.name));
         }
-        if table.code_on_read {
+        if self.known.runs_code_on_read(table) {
             self.opaque(format!("reading `{}` runs code", table.name));
         }
         if table.kind != RelationKind::Sequence {
@@ -223,6 +240,19 @@ impl<'a> Walk<'a> {
     pub(super) fn labelled_behind(&self, relation: &Relation) -> BTreeSet<u32> {
         let tables = self.tables_behind(relation);
         tables.into_iter().filter(|oid| self.known.is_labelled(*oid)).collect()
+    }
+
+    /// Reads something whose rows do not come back: what it reads in bulk stays inside.
+    pub(super) fn kept_inside<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
+        let (bulk, packed) = (self.bulk.clone(), self.packed.clone());
+        let answer = read(self);
+        (self.bulk, self.packed) = (bulk, packed);
+        answer
+    }
+
+    /// Labelled tables of which any number of rows may come back.
+    pub(super) fn in_bulk(&self) -> BTreeSet<u32> {
+        self.bulk.union(&self.packed).copied().collect()
     }
 
     /// Notes a use of labelled data that cannot be masked.
@@ -290,7 +320,8 @@ impl<'a> Walk<'a> {
             self.opaque("foreign keys lead too far");
             return;
         }
-        let code = table.triggers || table.rules || table.code_on_read || table.code_on_write;
+        let expressions = self.known.runs_code_on_read(table) || self.known.runs_code_on_write(table);
+        let code = table.triggers || table.rules || expressions;
         let column_code = table.columns.iter().any(|c| !self.known.facts().type_is_plain(c.type_oid));
         if code || column_code || self.known.facts().cast_between_system_types {
             self.opaque(format!("changing `{}` runs code", table.name));
@@ -301,6 +332,14 @@ impl<'a> Walk<'a> {
         if kind == Kind::Delete {
             let labels = self.known.labels_of_table(oid);
             self.reach.entry(oid).or_default().extend(labels);
+        }
+        // Whether a row may be written tells whether the row that it refers to is there.
+        for (other, columns) in &table.refers {
+            let labels = columns.iter().flat_map(|attnum| self.known.labels_of(*other, *attnum)).cloned();
+            let labels: BTreeSet<Label> = labels.collect();
+            if kind == Kind::Write && !labels.is_empty() {
+                self.reveals(*other, &labels);
+            }
         }
         for referrer in &table.referrers {
             let action = if kind == Kind::Delete { referrer.on_delete } else { referrer.on_update };
@@ -314,12 +353,28 @@ impl<'a> Walk<'a> {
 
     // === functions, operators, types: judged at the end, when it is known which types take part ===
 
-    pub(super) fn calls(&mut self, name: Written) {
-        self.functions.insert(name);
+    pub(super) fn calls(&mut self, name: Written, arguments: Option<usize>) {
+        self.functions.insert(Called { name, arguments });
     }
 
-    pub(super) fn operates(&mut self, name: Written) {
-        self.operators.insert(name);
+    /// Notes an operator between two operands, or before one.
+    pub(super) fn operates(&mut self, name: Written, prefix: bool) {
+        self.operators.insert((name, prefix));
+    }
+
+    /// What this grammar reads as syntax of its own is, for an older server, a call of whatever bears the name.
+    pub(super) fn syntax(&mut self, names: &[&str]) {
+        for name in names.iter().filter(|name| self.known.facts().functions_user.contains_key(**name)) {
+            self.does(Kind::Execute);
+            self.opaque(format!("`{name}` is a function that a user defined"));
+        }
+    }
+
+    /// Notes that whole rows of a relation are computed with.
+    pub(super) fn computes_with_rows(&mut self, relation: u32) {
+        if let Some(row_type) = self.known.facts().row_types.get(&relation) {
+            self.computes_with(*row_type);
+        }
     }
 
     /// Notes that values of this type are computed with.
@@ -347,6 +402,9 @@ impl<'a> Walk<'a> {
             return;
         }
         let facts = self.known.facts();
+        if facts.types_cast.contains(&oid) {
+            self.opaque("a value with a cast that a user defined is handed on");
+        }
         let Some(fact) = facts.types.get(&oid) else { return };
         self.takes_part(fact.element);
         self.takes_part(fact.base);
@@ -361,11 +419,19 @@ impl<'a> Walk<'a> {
     }
 
     fn judge_functions(&mut self) {
-        for (schema, name) in std::mem::take(&mut self.functions) {
+        for Called { name: (schema, name), arguments } in std::mem::take(&mut self.functions) {
             let users = self.known.facts().functions_user.get(&name);
+            let own = ("pg_catalog".to_owned(), name.clone());
+            let twin = self.known.facts().functions_system.get(&own);
+            // Where the server has none that takes so many arguments, a literal can become any type.
+            let has_twin = twin.is_some_and(|twin| arguments.is_none_or(|count| twin.takes(count)));
+            // The server's own schema is looked into first: of two without arguments its own is meant.
+            let first = self.path.first().is_some_and(|first| first == "pg_catalog") && schema.is_none();
+            let hidden = first && arguments == Some(0) && has_twin;
             let in_scope = |s: &String| schema.as_ref().map_or_else(|| self.path.contains(s), |own| own == s);
-            let meant =
-                |r: &&crate::sql::facts::Routine| in_scope(&r.schema) && self.may_be_meant(&r.required);
+            let meant = |r: &&crate::sql::facts::Routine| {
+                !hidden && in_scope(&r.schema) && (!has_twin || self.may_be_meant(&r.required))
+            };
             let user: Vec<_> = users.into_iter().flatten().filter(meant).collect();
             if !user.is_empty() {
                 let lines = user.iter().map(|r| {
@@ -407,16 +473,18 @@ impl<'a> Walk<'a> {
     }
 
     fn judge_operators(&mut self) {
-        for (schema, name) in std::mem::take(&mut self.operators) {
+        for ((schema, name), prefix) in std::mem::take(&mut self.operators) {
             let facts = self.known.facts();
+            let twin = facts.operators_system.get(&name);
+            let has_twin = twin.is_some_and(|twin| if prefix { twin.prefix } else { twin.infix });
             let users = facts.operators_user.get(&name);
             let in_scope = |s: &String| schema.as_ref().map_or_else(|| self.path.contains(s), |own| own == s);
             let meant = |o: &&crate::sql::facts::Operator| {
-                in_scope(&o.schema) && self.may_be_meant(&[o.left, o.right])
+                in_scope(&o.schema) && (!has_twin || self.may_be_meant(&[o.left, o.right]))
             };
             let user = users.into_iter().flatten().any(|o| meant(&o));
             let system = schema.as_ref().is_none_or(|s| s == "pg_catalog");
-            if user || !system || !facts.operators_system.contains(&name) {
+            if user || !system || !has_twin {
                 self.does(Kind::Execute);
                 self.opaque(format!("`{name}` is an operator that a user defined"));
             }

@@ -2,7 +2,7 @@
 
 use super::{
     Column, FIRST_USER_OID, KeyAction, Operator, QUERIES, Referrer, Relation, RelationKind, Routine,
-    ServerFacts, SystemFunction, TypeClass, TypeFact,
+    ServerFacts, SystemFunction, SystemOperator, TypeClass, TypeFact,
 };
 use countersign_core::action::TableName;
 use countersign_core::digest::{Digest, sha256_parts};
@@ -81,6 +81,17 @@ impl<'a> Cells<'a> {
         }
     }
 
+    /// How many arguments functions take: `1-2 3-3`.
+    fn ranges(&mut self) -> Result<Vec<(usize, usize)>, FactsError> {
+        let text = self.text()?;
+        let one = |range: &str| {
+            let (least, most) = range.split_once('-')?;
+            Some((least.parse().ok()?, most.parse().ok()?))
+        };
+        let all: Option<Vec<_>> = text.split_ascii_whitespace().map(one).collect();
+        all.ok_or_else(|| self.wrong("numbers of arguments", text))
+    }
+
     /// An `oidvector` or `int2vector`: numbers with spaces between.
     fn numbers<T: std::str::FromStr>(&mut self) -> Result<Vec<T>, FactsError> {
         let text = self.text()?;
@@ -107,6 +118,9 @@ pub(super) fn build(rows: &BTreeMap<&str, Vec<Vec<Option<String>>>>) -> Result<S
     for mut row in all("schemas") {
         facts.schemas.insert(row.text()?.to_owned());
     }
+    for mut row in all("no_usage") {
+        facts.no_usage.insert((row.text()?.to_owned(), row.text()?.to_owned()));
+    }
     for mut row in all("extensions") {
         facts.extensions.insert(row.text()?.to_owned());
     }
@@ -129,6 +143,7 @@ pub(super) fn build(rows: &BTreeMap<&str, Vec<Vec<Option<String>>>>) -> Result<S
     routines(&mut facts, all("functions_user"), all("functions_system"))?;
     operators(&mut facts, all("operators_user"), all("operators_system"))?;
     types(&mut facts, all("types"), all("casts_user"))?;
+    expressions(&mut facts, all("generated"), all("expressions"))?;
     for relation in facts.relations.values_mut() {
         let extra = digests.remove(&relation.oid).unwrap_or_default();
         relation.digest = digest(relation, &extra);
@@ -169,6 +184,7 @@ fn relations<'a>(
             type_oid: row.number()?,
             type_name: row.text()?.to_owned(),
             generated: !row.text()?.is_empty(),
+            made_of: BTreeSet::new(),
         };
         // A relation that came into being between two queries is simply not known yet.
         if let Some(relation) = facts.relations.get_mut(&oid) {
@@ -216,6 +232,10 @@ fn links<'a>(
             other => Err(row.wrong("an action of a foreign key", other)),
         };
         let (on_delete, on_update) = (action()?, action()?);
+        let columns = row.numbers()?;
+        if let Some(relation) = facts.relations.get_mut(&oid) {
+            relation.refers.insert((to, columns));
+        }
         if let Some(relation) = facts.relations.get_mut(&to) {
             relation.referrers.insert(Referrer { oid, on_delete, on_update });
         }
@@ -262,6 +282,7 @@ fn routines<'a>(
             aggregate: kind == 2,
             procedure: kind == 3,
             returns_set: row.truth()?,
+            arities: row.ranges()?,
         };
         facts.functions_system.insert((schema, name), function);
     }
@@ -279,7 +300,9 @@ fn operators<'a>(
         facts.operators_user.entry(name).or_default().push(operator);
     }
     for mut row in system {
-        facts.operators_system.insert(row.text()?.to_owned());
+        let name = row.text()?.to_owned();
+        let operator = SystemOperator { prefix: row.truth()?, infix: row.truth()? };
+        facts.operators_system.insert(name, operator);
     }
     Ok(())
 }
@@ -310,12 +333,39 @@ fn types<'a>(
             relation: row.number()?,
             constrained: row.truth()?,
         };
+        if fact.relation != 0 {
+            facts.row_types.insert(fact.relation, oid);
+        }
         facts.types.insert(oid, fact);
     }
     for mut row in casts {
         let (from, to): (u32, u32) = (row.number()?, row.number()?);
         facts.cast_between_system_types |= from < FIRST_USER_OID && to < FIRST_USER_OID;
         facts.types_cast.extend([from, to].into_iter().filter(|oid| *oid >= FIRST_USER_OID));
+    }
+    Ok(())
+}
+
+fn expressions<'a>(
+    facts: &mut ServerFacts,
+    generated: impl Iterator<Item = Cells<'a>>,
+    expressions: impl Iterator<Item = Cells<'a>>,
+) -> Result<(), FactsError> {
+    for mut row in generated {
+        let (oid, attnum, of): (u32, i16, i16) = (row.number()?, row.number()?, row.number()?);
+        let columns = facts.relations.get_mut(&oid).map(|r| &mut r.columns);
+        for column in columns.into_iter().flatten().filter(|c| c.attnum == attnum) {
+            column.made_of.insert(of);
+        }
+    }
+    for mut row in expressions {
+        let (oid, place, code): (u32, &str, String) = (row.number()?, row.text()?, row.text()?.to_owned());
+        let Some(relation) = facts.relations.get_mut(&oid) else { continue };
+        match place {
+            "read" => relation.expressions_read.push(code),
+            "write" => relation.expressions_write.push(code),
+            other => return Err(row.wrong("`read` or `write`", other)),
+        }
     }
     Ok(())
 }
@@ -342,5 +392,7 @@ fn digest(relation: &Relation, extra: &[String]) -> Digest<str> {
     }
     let definition = relation.definition.as_deref().unwrap_or_default();
     let extra = extra.join("\n");
+    let code = [&relation.expressions_read, &relation.expressions_write].map(|list| list.join("\n"));
+    let extra = [extra, code.join("\n\n")].join("\n");
     Digest::from_bytes(sha256_parts(&[text.as_bytes(), definition.as_bytes(), b"\n", extra.as_bytes()]))
 }

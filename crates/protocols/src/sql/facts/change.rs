@@ -26,6 +26,9 @@ impl Relation {
             code_on_write: false,
             children: BTreeSet::new(),
             parents: BTreeSet::new(),
+            refers: BTreeSet::new(),
+            expressions_read: Vec::new(),
+            expressions_write: Vec::new(),
             referrers: BTreeSet::new(),
             bases: BTreeSet::new(),
             definition: None,
@@ -35,6 +38,11 @@ impl Relation {
 }
 
 impl ServerFacts {
+    /// Whether something stands in this schema.
+    pub fn has_objects_in(&self, schema: &str) -> bool {
+        self.by_name.keys().chain(self.types_by_name.keys()).any(|(of, _)| of == schema)
+    }
+
     /// An id that nothing here has.
     pub fn invented_oid(&self) -> u32 {
         let last = self.relations.keys().next_back().max(self.types.keys().next_back());
@@ -92,6 +100,9 @@ impl ServerFacts {
     pub fn put_type(&mut self, fact: TypeFact) {
         let (oid, name) = (self.invented_oid(), fact.name.clone());
         self.types_by_name.insert((name.schema.clone(), name.name.clone()), oid);
+        if fact.relation != 0 {
+            self.row_types.insert(fact.relation, oid);
+        }
         self.types.insert(oid, fact);
         let array_name = TableName { schema: name.schema, name: format!("_{}", name.name) };
         let array = TypeFact {

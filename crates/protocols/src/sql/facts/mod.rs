@@ -29,6 +29,8 @@ pub struct ServerFacts {
     pub database: String,
     /// Every schema but temporary ones.
     pub schemas: BTreeSet<String>,
+    /// Schemas that a role may not look into, and so never finds anything in: schema and role.
+    pub no_usage: BTreeSet<(String, String)>,
     /// The extensions.
     pub extensions: BTreeSet<String>,
     /// Every relation by OID.
@@ -39,8 +41,8 @@ pub struct ServerFacts {
     pub functions_system: HashMap<(String, String), SystemFunction>,
     /// Operators that did not come with the server, by name.
     pub operators_user: HashMap<String, Vec<Operator>>,
-    /// Names of the operators that came with the server.
-    pub operators_system: BTreeSet<String>,
+    /// Operators that came with the server, by name.
+    pub operators_system: BTreeMap<String, SystemOperator>,
     /// A cast between two types of the server was defined by a user: any expression may run code.
     pub cast_between_system_types: bool,
     /// Types that take part in a cast that a user defined.
@@ -48,6 +50,8 @@ pub struct ServerFacts {
     /// Types by OID.
     pub types: BTreeMap<u32, TypeFact>,
     pub(super) by_name: HashMap<(String, String), u32>,
+    /// The row type of each relation.
+    pub row_types: HashMap<u32, u32>,
     pub(super) types_by_name: HashMap<(String, String), u32>,
 }
 
@@ -80,6 +84,12 @@ pub struct Relation {
     pub children: BTreeSet<u32>,
     /// The tables it is a partition of or inherits from, direct ones.
     pub parents: BTreeSet<u32>,
+    /// What it refers to by foreign keys: a table and its columns.
+    pub refers: BTreeSet<(u32, Vec<i16>)>,
+    /// Expressions that the server computes for it when it is read: policies, virtual columns.
+    pub expressions_read: Vec<String>,
+    /// Expressions that the server computes for it when it is written: defaults, constraints, indexes.
+    pub expressions_write: Vec<String>,
     /// Tables that refer to it, and what happens to their rows.
     pub referrers: BTreeSet<Referrer>,
     /// For a view: the relations its definition names, direct ones.
@@ -120,6 +130,8 @@ pub struct Column {
     pub type_name: String,
     /// The server computes it.
     pub generated: bool,
+    /// The columns that it is computed of.
+    pub made_of: BTreeSet<i16>,
 }
 
 /// A table that refers to another by a foreign key.
@@ -156,7 +168,7 @@ pub struct Routine {
 }
 
 /// A function that came with the server: the worst of all functions of its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SystemFunction {
     /// Some function of this name is volatile.
     pub volatile: bool,
@@ -166,6 +178,24 @@ pub struct SystemFunction {
     pub procedure: bool,
     /// Some function of this name returns many rows.
     pub returns_set: bool,
+    /// How many arguments its functions take, from least to most.
+    pub arities: Vec<(usize, usize)>,
+}
+
+impl SystemFunction {
+    /// Whether one of them takes so many arguments.
+    pub fn takes(&self, arguments: usize) -> bool {
+        self.arities.iter().any(|(least, most)| (*least..=*most).contains(&arguments))
+    }
+}
+
+/// The operators of one name that came with the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SystemOperator {
+    /// One of them stands before its only operand.
+    pub prefix: bool,
+    /// One of them stands between two.
+    pub infix: bool,
 }
 
 /// An operator that did not come with the server.

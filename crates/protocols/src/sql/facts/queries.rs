@@ -14,6 +14,12 @@ pub const QUERIES: &[(&str, &str)] = &[
         "SELECT pg_catalog.current_setting('server_version_num'), pg_catalog.current_database()::text",
     ),
     ("schemas", "SELECT nspname::text FROM pg_catalog.pg_namespace ORDER BY 1"),
+    (
+        "no_usage",
+        "SELECT n.nspname::text, r.rolname::text FROM pg_catalog.pg_namespace n CROSS JOIN pg_catalog.pg_roles r \
+         WHERE n.nspname !~ '^pg_(toast|temp)' AND r.rolname !~ '^pg_' \
+         AND NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') ORDER BY 1, 2",
+    ),
     ("extensions", "SELECT extname::text FROM pg_catalog.pg_extension ORDER BY 1"),
     (
         "relations",
@@ -41,7 +47,9 @@ pub const QUERIES: &[(&str, &str)] = &[
     (
         "triggers",
         "SELECT t.tgrelid::text, pg_catalog.md5(t.tgenabled::text || pg_catalog.pg_get_triggerdef(t.oid)) \
-         FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal ORDER BY 1, 2",
+         FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal \
+         OR EXISTS (SELECT FROM pg_catalog.pg_trigger p WHERE p.oid = t.tgparentid AND NOT p.tgisinternal) \
+         ORDER BY 1, 2",
     ),
     (
         "rules",
@@ -61,8 +69,35 @@ pub const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "foreign_keys",
-        "SELECT conrelid::text, confrelid::text, confdeltype::text, confupdtype::text \
-         FROM pg_catalog.pg_constraint WHERE contype = 'f' ORDER BY 1, 2, 3, 4",
+        "SELECT conrelid::text, confrelid::text, confdeltype::text, confupdtype::text, \
+         pg_catalog.array_to_string(confkey, ' ') \
+         FROM pg_catalog.pg_constraint WHERE contype = 'f' ORDER BY 1, 2, 3, 4, 5",
+    ),
+    (
+        "generated",
+        "SELECT DISTINCT d.adrelid::text, d.adnum::text, p.refobjsubid::text FROM pg_catalog.pg_attrdef d \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> '' \
+         JOIN pg_catalog.pg_depend p ON p.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         AND p.refobjid = d.adrelid AND p.refobjsubid <> 0 AND p.refobjsubid <> d.adnum \
+         AND ((p.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND p.objid = d.oid) \
+         OR (p.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND p.objid = d.adrelid AND p.objsubid = d.adnum)) \
+         ORDER BY 1, 2, 3",
+    ),
+    (
+        "expressions",
+        "SELECT rel::text, place, code FROM ( \
+         SELECT d.adrelid, CASE WHEN a.attgenerated = 'v' THEN 'read' ELSE 'write' END, \
+         pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
+         UNION ALL SELECT conrelid, 'write', pg_catalog.pg_get_expr(conbin, conrelid) \
+         FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384 \
+         UNION ALL SELECT polrelid, 'read', pg_catalog.pg_get_expr(polqual, polrelid) FROM pg_catalog.pg_policy \
+         UNION ALL SELECT polrelid, 'write', pg_catalog.pg_get_expr(polwithcheck, polrelid) FROM pg_catalog.pg_policy \
+         UNION ALL SELECT indrelid, 'write', pg_catalog.pg_get_expr(indexprs, indrelid) \
+         FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
+         UNION ALL SELECT indrelid, 'write', pg_catalog.pg_get_expr(indpred, indrelid) \
+         FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
+         ) AS e(rel, place, code) WHERE code IS NOT NULL ORDER BY 1, 2, 3",
     ),
     (
         "views",
@@ -101,7 +136,8 @@ pub const QUERIES: &[(&str, &str)] = &[
         "functions_system",
         "SELECT n.nspname::text, p.proname::text, max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 \
          END)::text, max(CASE p.prokind WHEN 'a' THEN 2 WHEN 'p' THEN 3 ELSE 0 END)::text, \
-         bool_or(p.proretset)::text \
+         bool_or(p.proretset)::text, pg_catalog.string_agg(DISTINCT (p.pronargs - p.pronargdefaults)::text || '-' || \
+         CASE WHEN p.provariadic <> 0 THEN 100 ELSE p.pronargs END::text, ' ') \
          FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
          WHERE p.oid < 16384 AND n.nspname IN ('pg_catalog', 'information_schema') GROUP BY 1, 2 ORDER BY 1, 2",
     ),
@@ -113,11 +149,13 @@ pub const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "operators_system",
-        "SELECT DISTINCT oprname::text FROM pg_catalog.pg_operator WHERE oid < 16384 ORDER BY 1",
+        "SELECT oprname::text, bool_or(oprleft = 0)::text, bool_or(oprleft <> 0)::text \
+         FROM pg_catalog.pg_operator WHERE oid < 16384 GROUP BY 1 ORDER BY 1",
     ),
     (
         "casts_user",
-        "SELECT castsource::text, casttarget::text FROM pg_catalog.pg_cast WHERE oid >= 16384 ORDER BY 1, 2",
+        "SELECT castsource::text, casttarget::text FROM pg_catalog.pg_cast \
+         WHERE oid >= 16384 AND castmethod <> 'b' ORDER BY 1, 2",
     ),
     (
         "types",
@@ -158,4 +196,8 @@ UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(inhrel
 0))::text FROM pg_catalog.pg_inherits \
 UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
 FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_(toast|temp)' \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(roleid::text || ' ' || member::text \
+|| ' ' || xmin::text, 0))::text FROM pg_catalog.pg_auth_members \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || rolname::text || \
+rolinherit::text || rolsuper::text, 0))::text FROM pg_catalog.pg_roles \
 ) AS parts(s)";

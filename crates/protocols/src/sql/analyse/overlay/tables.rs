@@ -90,6 +90,7 @@ impl Overlay<'_> {
             type_oid: self.type_oid(column.type_name.as_ref()),
             type_name: words.into_iter().flatten().next_back().unwrap_or_default(),
             generated: !column.generated.is_empty(),
+            made_of: BTreeSet::new(),
         }
     }
 

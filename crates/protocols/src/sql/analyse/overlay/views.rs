@@ -7,7 +7,7 @@ use crate::sql::facts::{Column, RelationKind};
 use crate::sql::segments;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{CreateTableAsStmt, IntoClause, ObjectType, RangeVar, SelectStmt, Token, ViewStmt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Overlay<'_> {
     pub(super) fn create_view(&mut self, view: &ViewStmt) -> bool {
@@ -75,6 +75,7 @@ impl Overlay<'_> {
             type_oid: if out.type_oid == 0 { computed } else { out.type_oid },
             type_name: String::new(),
             generated: false,
+            made_of: BTreeSet::new(),
         };
         outs.columns.into_iter().enumerate().map(column).collect()
     }
