@@ -35,7 +35,7 @@ pub const OUTSIDER: &str = "edsger-session";
 /// The house.
 pub struct Fixture {
     dossiers: Mutex<Vec<Dossier>>,
-    news: broadcast::Sender<Moved>,
+    news: broadcast::Sender<Option<Moved>>,
     start: Timestamp,
 }
 
@@ -56,6 +56,11 @@ impl Fixture {
     /// The id of the n-th request.
     pub fn id(n: u8) -> RequestId {
         RequestId::from_bytes([n; ID_BYTES])
+    }
+
+    /// Tells pages of something that moved, or that some news was lost.
+    pub fn tell(&self, news: Option<Moved>) {
+        let _ = self.news.send(news);
     }
 
     fn listed(&self, viewer: &Viewer, keep: impl Fn(&Record) -> bool) -> Vec<Listed> {
@@ -451,7 +456,7 @@ impl Hall for Fixture {
         };
         Ok([APPROVER, OWNER, OUTSIDER].into_iter().filter_map(person).chain([keyless]).collect())
     }
-    fn events(&self) -> broadcast::Receiver<Moved> {
+    fn events(&self) -> broadcast::Receiver<Option<Moved>> {
         self.news.subscribe()
     }
 
@@ -475,7 +480,7 @@ impl Hall for Fixture {
         _now: Timestamp,
     ) -> Result<(), Trouble> {
         self.dossier(viewer, id)?.ok_or(Trouble::NotFound("request"))?;
-        let _ = self.news.send(Moved { id: id.clone(), state: "granted".into() });
+        let _ = self.news.send(Some(Moved { id: id.clone(), state: "granted".into() }));
         Ok(())
     }
 

@@ -36,8 +36,8 @@ pub trait Hall: Send + Sync + 'static {
     fn is_log_reader(&self, token: &str) -> bool;
     /// Everybody, their groups and keys.
     fn people(&self) -> Result<Vec<Person>, Trouble>;
-    /// What moves, from now on.
-    fn events(&self) -> broadcast::Receiver<Moved>;
+    /// What moves, from now on; nothing where some of it was lost: then whoever listens asks how things stand.
+    fn events(&self) -> broadcast::Receiver<Option<Moved>>;
 
     /// The statement of a decision, for the person's key to sign.
     fn prepare_review(
