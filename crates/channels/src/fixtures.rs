@@ -18,7 +18,7 @@ use countersign_core::request::Terms;
 use countersign_core::requirement::{Assurance, Requirement};
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::verdict::Reason;
-use countersign_core::view::{Chain, Place, Segment, View, ViewColumn, visible};
+use countersign_core::view::{Chain, Place, Segment, SoFar, View, ViewColumn, visible};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use tokio::sync::broadcast;
@@ -172,6 +172,10 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         held_by: vec![Reason { policy: PolicyId::parse(policy).expect("a policy"), text: text.to_owned() }],
         requirement: requirement.to_string(),
         expires_at,
+        so_far: Some(SoFar {
+            actions: [(Kind::Read, 41)].into_iter().collect(),
+            labels: [Label::parse("pii.email").expect("a label")].into_iter().collect(),
+        }),
     };
     let terms = Terms {
         id,
@@ -199,7 +203,13 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         may_review: Ok(()),
         facts: vec![filed(opened, opened_at, 48_190)],
         log_size: 48_201,
-        before: Before { asked: 3, approved: 2, denied: 1 },
+        before: Before {
+            days: BEFORE_DAYS,
+            asked: 3,
+            approved: 2,
+            denied: 1,
+            said: Some("use the view".into()),
+        },
     }
 }
 

@@ -15,7 +15,7 @@ use countersign_core::id::SessionId;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_core::principal::Principal;
-use countersign_core::view::{Segment, ViewColumn, visible, visible_line};
+use countersign_core::view::{Segment, SoFar, ViewColumn, visible, visible_line};
 use countersign_desk::Draft;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -140,6 +140,7 @@ pub fn draft(
     analysis: &Analysis,
     obligations: &Obligations,
     rows: Option<Rows>,
+    so_far: &SoFar,
 ) -> Draft {
     Draft {
         session: site.session.clone(),
@@ -153,6 +154,7 @@ pub fn draft(
         columns: columns(analysis, obligations),
         reason: session.reason.clone(),
         address: site.address.to_owned(),
+        so_far: so_far.clone(),
     }
 }
 
