@@ -7,6 +7,7 @@ use crate::control::api::{Deciding, Moved, Shown, Signed, Stands, ToSign};
 use crate::control::client::Client;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use countersign_channels::model::card::needs;
 use countersign_channels::terminal::{self, LABEL_WIDTH};
 use countersign_core::digest::Digest;
 use countersign_core::id::{PersonName, RequestId};
@@ -105,7 +106,7 @@ fn list(gate: &Client, all: bool, json: bool) -> Result<()> {
             kinds.join("+"),
             terms.agent,
             terms.target,
-            terms.requirement
+            needs(&terms.requirement)
         ));
     }
     Ok(())
