@@ -1,6 +1,6 @@
 //! What moves elsewhere is seen on the pages that are open: at once, or as soon as the line stands again.
 
-use super::person::{APPROVE, DENY, Person, ended, listed};
+use super::person::{APPROVE, DENY, Person, WITHIN, ended, listed};
 use countersign_sim::house::{Held, House, SECOND};
 use countersign_sim::scratch::free_port;
 use serde_json::json;
@@ -51,13 +51,13 @@ async fn a_row_of_the_inbox_says_what_became_of_it_and_stays_where_it_is() {
     for held in &held {
         grace.until("both rows", &listed(held)).await;
     }
-    let place =
-        "JSON.stringify([...document.querySelectorAll('.row')].map((r) => r.getBoundingClientRect().top))";
-    let before = grace.browser.run(&format!("return {place}"), &[]).await.unwrap();
+    let places = "return Object.fromEntries([...document.querySelectorAll('.row')]
+        .map((row) => [row.dataset.request, row.getBoundingClientRect().top]));";
+    let before = grace.browser.run(places, &[]).await.unwrap();
     house.deny(&held[0].id, "no").await.unwrap();
     let row = format!("document.querySelector('.row.over[data-request=\"{}\"]')", held[0].id);
     grace.until("the row that is over", &format!("{row}?.innerText.includes('Denied')")).await;
-    assert_eq!(grace.browser.run(&format!("return {place}"), &[]).await.unwrap(), before, "nothing moved");
+    assert_eq!(grace.browser.run(places, &[]).await.unwrap(), before, "nothing moved");
     house.approve(&held[1].id).await.unwrap();
     ended(first).await;
     ended(second).await;
@@ -73,28 +73,34 @@ async fn what_moved_while_the_line_was_down_is_shown_once_it_stands_again() {
     grace.until("the first request", &listed(&seen)).await;
     let over = format!("document.querySelector('.row.over[data-request=\"{}\"]') !== null", seen.id);
 
-    line.stands(false);
+    line.cut();
     psql.signal("INT").unwrap();
     ended(psql).await;
     let later = house.start("DELETE FROM support_tickets WHERE id = 16").unwrap();
     let missed = Held::seen_by(&later).await.unwrap();
+    line.missed().await;
     assert!(!grace.sees(&listed(&missed)).await && !grace.sees(&over).await, "the line is down");
-    line.stands(true);
+    line.restore();
     grace.until("the request that was missed", &listed(&missed)).await;
     grace.until("the end that was missed", &over).await;
 
     grace.open_card(&missed).await;
-    line.stands(false);
+    line.cut();
     house.deny(&missed.id, "not today").await.unwrap();
     ended(later).await;
+    line.missed().await;
     assert!(!grace.sees(&closed()).await, "the line is down");
-    line.stands(true);
+    line.restore();
     grace.until("closed buttons", &closed()).await;
     grace.until("the news", "said.innerText.includes('Denied, just now')").await;
 }
 
 /// A line between browsers and the gate that can be cut.
-struct Line(watch::Sender<bool>);
+struct Line {
+    stands: watch::Sender<bool>,
+    /// How often a browser tried it while it was cut.
+    tried: watch::Sender<u32>,
+}
 
 impl Line {
     /// Puts itself before the inbox of a house.
@@ -108,25 +114,39 @@ impl Line {
         std::fs::write(&file, text.replace(&listen(house.ports.web), &listen(behind))).unwrap();
         house.serve().await.unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, house.ports.web)).await.unwrap();
-        let (tell, stands) = watch::channel(true);
+        let line = Self { stands: watch::Sender::new(true), tried: watch::Sender::new(0) };
+        let (stands, tried) = (line.stands.clone(), line.tried.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, behind, stands.clone()));
+                if *stands.borrow() {
+                    tokio::spawn(carry(near, behind, stands.subscribe()));
+                } else {
+                    tried.send_modify(|tried| *tried += 1);
+                }
             }
         });
-        Self(tell)
+        line
     }
 
-    /// Cuts everything that runs over it, or lets new connections through.
-    fn stands(&self, stands: bool) {
-        self.0.send_replace(stands);
+    /// Cuts everything that runs over it.
+    fn cut(&self) {
+        self.tried.send_replace(0);
+        self.stands.send_replace(false);
+    }
+
+    /// Waits until a browser has noticed.
+    async fn missed(&self) {
+        let mut tried = self.tried.subscribe();
+        tokio::time::timeout(WITHIN, tried.wait_for(|tried| *tried > 0)).await.unwrap().unwrap();
+    }
+
+    /// Lets new connections through.
+    fn restore(&self) {
+        self.stands.send_replace(true);
     }
 }
 
 async fn carry(mut near: TcpStream, behind: u16, mut stands: watch::Receiver<bool>) {
-    if !*stands.borrow() {
-        return;
-    }
     let Ok(mut far) = TcpStream::connect((Ipv4Addr::LOCALHOST, behind)).await else { return };
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}

@@ -4,6 +4,7 @@ use super::*;
 use crate::fixtures::{OUTSIDER, OWNER};
 use crate::hall::Moved;
 use crate::web::assets::{ASSETS, base};
+use std::time::Duration;
 
 const PAGES: [&str; 9] = [
     "/inbox",
@@ -111,7 +112,8 @@ async fn a_stream_of_news_ends_where_some_were_lost_so_that_the_page_asks_again(
     for news in [Some(moved.clone()), None, Some(Moved { state: "expired".to_owned(), ..moved })] {
         web.hall().tell(news);
     }
-    let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+    let body = tokio::time::timeout(Duration::from_secs(10), response.into_body().collect()).await;
+    let body = body.expect("the stream ends").expect("a whole body").to_bytes();
     let told = String::from_utf8_lossy(&body).into_owned();
     assert!(told.contains("denied") && !told.contains("expired"), "{told}");
 }
