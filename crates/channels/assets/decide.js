@@ -58,8 +58,8 @@ buttons.forEach((button) => {
 });
 open(!closed);
 
-// A card that is a record already has no button under anybody's thumb: it is shown again as it stands.
-const isRecord = closed;
+// A card without buttons has nothing under anybody's thumb: it is shown again as it stands.
+const isRecord = closed || !form;
 const SETTLE_MS = 300;
 let settling;
 

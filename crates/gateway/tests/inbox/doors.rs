@@ -41,7 +41,9 @@ async fn the_owner_of_the_agent_sees_no_buttons_and_is_refused_at_every_door() {
     assert_eq!(answer.get(0), Some(&json!(400)), "{answer}");
 
     assert!(psql.is_alive(), "{}", psql.said());
+    mara.browser.open(&held.link).await.unwrap();
     grace.decide(APPROVE).await;
+    mara.until("what became of it", "document.querySelector('.verdict')?.innerText === 'Done'").await;
     let (out, err) = ended(psql).await;
     assert!(out.contains("DELETE 1"), "{out} {err}");
 }

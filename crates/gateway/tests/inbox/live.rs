@@ -95,6 +95,20 @@ async fn what_moved_while_the_line_was_down_is_shown_once_it_stands_again() {
     grace.until("the news", "said.innerText.includes('Denied, just now')").await;
 }
 
+#[tokio::test]
+async fn a_page_that_hears_nothing_any_more_says_so() {
+    let mut house = House::open().await.unwrap();
+    let grace = Person::logged_in(&house, SECOND).await;
+    // Logins do not outlive the gate's process.
+    house.stop().await.unwrap();
+    house.serve().await.unwrap();
+    grace.until("a word of it", "fresh.innerText.includes('does not hear from the gate')").await;
+    grace.log_in().await;
+    let psql = house.start("DELETE FROM support_tickets WHERE id = 17").unwrap();
+    let held = Held::seen_by(&psql).await.unwrap();
+    grace.until("the request in the inbox", &listed(&held)).await;
+}
+
 /// A line between browsers and the gate that can be cut.
 struct Line {
     stands: watch::Sender<bool>,
