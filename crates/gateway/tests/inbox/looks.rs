@@ -23,21 +23,7 @@ async fn every_page_is_accessible_and_fits_a_phone_in_both_themes() {
     let house = House::open().await.unwrap();
     let mut album = Album::new();
 
-    let grace = Person::sits_down(&house).await;
-    let (link, code) = house.invite(SECOND).await.unwrap();
-    grace.browser.open(&link).await.unwrap();
-    grace.until("the page of the link", &ready("#enrol button")).await;
-    album.take(&grace, "enrol").await;
-    grace.enter(&code).await;
-    grace.until("a passkey that waits", "said.innerText.includes('Your passkey is made')").await;
-    house.vouch().await.unwrap();
-    grace.browser.open(&link).await.unwrap();
-    album.look(&grace, "error").await;
-    grace.open("/login").await;
-    grace.until("the login", &ready("#login button")).await;
-    album.take(&grace, "login").await;
-    grace.log_in().await;
-    album.take(&grace, "inbox-empty").await;
+    let grace = arrival(&house, &mut album).await;
 
     // An earlier request that somebody denied, then two that wait.
     let psql = house.start("COPY customers TO STDOUT").unwrap();
@@ -87,16 +73,40 @@ async fn every_page_is_accessible_and_fits_a_phone_in_both_themes() {
         grace.open(&format!("/{page}")).await;
         album.take(&grace, page).await;
     }
-    // The page of people with somebody on it who waits for a voucher.
-    let newcomer = Person::sits_down(&house).await;
+    people(&house, &grace, &mut album).await;
+    album.close();
+}
+
+/// From the one-time link to an inbox in which nothing waits.
+async fn arrival(house: &House, album: &mut Album) -> Person {
+    let grace = Person::sits_down(house).await;
+    let (link, code) = house.invite(SECOND).await.unwrap();
+    grace.browser.open(&link).await.unwrap();
+    grace.until("the page of the link", &ready("#enrol button")).await;
+    album.take(&grace, "enrol").await;
+    grace.enter(&code).await;
+    grace.until("a passkey that waits", "said.innerText.includes('Your passkey is made')").await;
+    house.vouch().await.unwrap();
+    grace.browser.open(&link).await.unwrap();
+    album.look(&grace, "error").await;
+    grace.open("/login").await;
+    grace.until("the login", &ready("#login button")).await;
+    album.take(&grace, "login").await;
+    grace.log_in().await;
+    album.take(&grace, "inbox-empty").await;
+    grace
+}
+
+/// The page of people with somebody on it who waits for a voucher.
+async fn people(house: &House, grace: &Person, album: &mut Album) {
+    let newcomer = Person::sits_down(house).await;
     let (link, code) = house.invite(OWNER).await.unwrap();
     newcomer.browser.open(&link).await.unwrap();
     newcomer.enter(&code).await;
     newcomer.until("a passkey that waits", "said.innerText.includes('Your passkey is made')").await;
     grace.open("/people").await;
     grace.until("a key to vouch for", &ready("form.vouch button")).await;
-    album.take(&grace, "people").await;
-    album.close();
+    album.take(grace, "people").await;
 }
 
 /// What was found so far, on all pages: one run shows everything that is wrong.
