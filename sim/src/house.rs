@@ -93,6 +93,16 @@ impl House {
     /// # Errors
     /// When a part does not come up, with what it said.
     pub async fn open_with(options: Options, more: &str) -> Result<Self> {
+        let house = Self::open_unenrolled(options, more).await?;
+        house.enrol().await?;
+        Ok(house)
+    }
+
+    /// As [`Self::open_with`], where nobody has a key yet.
+    ///
+    /// # Errors
+    /// When a part does not come up, with what it said.
+    pub async fn open_unenrolled(options: Options, more: &str) -> Result<Self> {
         let folder = Folder::new("house")?;
         let countersign = Countersign::in_folder(folder.path())?;
         let server = ScratchPg::start(options).await?;
@@ -108,7 +118,6 @@ impl House {
         let token = issue(&countersign).await?;
         let mut house = Self { gate: None, server, folder, countersign, ports, token, shop, key };
         house.serve().await?;
-        house.enrol().await?;
         Ok(house)
     }
 
@@ -307,9 +316,30 @@ impl House {
         Ok(self.server.superuser(shop::DATABASE).await?.batch_execute(sql).await?)
     }
 
+    /// The link and the code with which a person makes a key.
+    ///
+    /// # Errors
+    /// When the gate says no.
+    pub async fn invite(&self, person: &str) -> Result<(String, String)> {
+        invitation(&self.command(&["people", "invite", person]).await?)
+    }
+
+    /// The approver's word, signed with the SSH key, that the keys which wait are those of their people.
+    ///
+    /// # Errors
+    /// When the gate says no.
+    pub async fn vouch(&self) -> Result<()> {
+        let waiting = self.command(&["keys", "waiting"]).await?;
+        let key = self.key.display().to_string();
+        let ids = waiting.lines().filter(|line| line.contains("  since "));
+        for id in ids.filter_map(|line| line.split_whitespace().next()) {
+            self.command(&["keys", "vouch", "--as", APPROVER, "--key", &key, id]).await?;
+        }
+        Ok(())
+    }
+
     async fn enrol(&self) -> Result<()> {
-        let invited = self.command(&["people", "invite", APPROVER]).await?;
-        let (link, code) = invitation(&invited)?;
+        let (link, code) = self.invite(APPROVER).await?;
         let key = self.key.display().to_string();
         let enrol =
             ["keys", "enrol-ssh", "--as", APPROVER, "--key", &key, "--invite", &link, "--code", &code];

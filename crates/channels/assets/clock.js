@@ -14,11 +14,10 @@ const spoken = (seconds) =>
   seconds > 0 ? `${seconds / 60} minute${seconds === 60 ? "" : "s"} left` : "Time is up";
 
 export function startClocks() {
-  const clocks = [...document.querySelectorAll("time[data-until]")];
   const says = document.getElementById("clock-says");
-  if (clocks.length === 0) return;
   const tick = () => {
-    for (const clock of clocks) {
+    // Asked for each time: rows come while the page is open.
+    for (const clock of document.querySelectorAll("time[data-until]")) {
       const left = Math.ceil((Number(clock.dataset.until) - Date.now()) / 1000);
       const text = words(left);
       if (clock.textContent !== text) clock.textContent = text;

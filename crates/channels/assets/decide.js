@@ -58,9 +58,18 @@ buttons.forEach((button) => {
 });
 open(!closed);
 
+// A card without buttons has nothing under anybody's thumb: it is shown again as it stands.
+const isRecord = closed || !form;
+const SETTLE_MS = 300;
+let settling;
+
 document.addEventListener("moved", ({ detail }) => {
   if (detail.state === "held") return;
-  if (!form && !said) return;
+  if (isRecord) {
+    clearTimeout(settling);
+    settling = setTimeout(() => location.reload(), SETTLE_MS);
+    return;
+  }
   close(`${detail.text}, just now. Reload to see the record.`);
 });
 document.addEventListener("timeup", () => close("Time is up: nobody can decide this any more."), { once: true });

@@ -18,7 +18,7 @@ use countersign_core::request::Terms;
 use countersign_core::requirement::{Assurance, Requirement};
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::verdict::Reason;
-use countersign_core::view::{Chain, Place, Segment, View, ViewColumn, visible};
+use countersign_core::view::{Chain, Place, Segment, SoFar, View, ViewColumn, visible};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use tokio::sync::broadcast;
@@ -35,7 +35,7 @@ pub const OUTSIDER: &str = "edsger-session";
 /// The house.
 pub struct Fixture {
     dossiers: Mutex<Vec<Dossier>>,
-    news: broadcast::Sender<Moved>,
+    news: broadcast::Sender<Option<Moved>>,
     start: Timestamp,
 }
 
@@ -56,6 +56,11 @@ impl Fixture {
     /// The id of the n-th request.
     pub fn id(n: u8) -> RequestId {
         RequestId::from_bytes([n; ID_BYTES])
+    }
+
+    /// Tells pages of something that moved, or that some news was lost.
+    pub fn tell(&self, news: Option<Moved>) {
+        let _ = self.news.send(news);
     }
 
     fn listed(&self, viewer: &Viewer, keep: impl Fn(&Record) -> bool) -> Vec<Listed> {
@@ -167,6 +172,10 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         held_by: vec![Reason { policy: PolicyId::parse(policy).expect("a policy"), text: text.to_owned() }],
         requirement: requirement.to_string(),
         expires_at,
+        so_far: Some(SoFar {
+            actions: [(Kind::Read, 41)].into_iter().collect(),
+            labels: [Label::parse("pii.email").expect("a label")].into_iter().collect(),
+        }),
     };
     let terms = Terms {
         id,
@@ -194,7 +203,13 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         may_review: Ok(()),
         facts: vec![filed(opened, opened_at, 48_190)],
         log_size: 48_201,
-        before: Before { asked: 3, approved: 2, denied: 1 },
+        before: Before {
+            days: BEFORE_DAYS,
+            asked: 3,
+            approved: 2,
+            denied: 1,
+            said: Some("use the view".into()),
+        },
     }
 }
 
@@ -451,7 +466,7 @@ impl Hall for Fixture {
         };
         Ok([APPROVER, OWNER, OUTSIDER].into_iter().filter_map(person).chain([keyless]).collect())
     }
-    fn events(&self) -> broadcast::Receiver<Moved> {
+    fn events(&self) -> broadcast::Receiver<Option<Moved>> {
         self.news.subscribe()
     }
 
@@ -475,7 +490,7 @@ impl Hall for Fixture {
         _now: Timestamp,
     ) -> Result<(), Trouble> {
         self.dossier(viewer, id)?.ok_or(Trouble::NotFound("request"))?;
-        let _ = self.news.send(Moved { id: id.clone(), state: "granted".into() });
+        let _ = self.news.send(Some(Moved { id: id.clone(), state: "granted".into() }));
         Ok(())
     }
 

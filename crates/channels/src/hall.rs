@@ -36,8 +36,8 @@ pub trait Hall: Send + Sync + 'static {
     fn is_log_reader(&self, token: &str) -> bool;
     /// Everybody, their groups and keys.
     fn people(&self) -> Result<Vec<Person>, Trouble>;
-    /// What moves, from now on.
-    fn events(&self) -> broadcast::Receiver<Moved>;
+    /// What moves, from now on; nothing where some of it was lost: then whoever listens asks how things stand.
+    fn events(&self) -> broadcast::Receiver<Option<Moved>>;
 
     /// The statement of a decision, for the person's key to sign.
     fn prepare_review(
@@ -140,7 +140,7 @@ pub struct Dossier {
     pub facts: Vec<Filed>,
     /// How many entries the log has.
     pub log_size: u64,
-    /// What the same agent asked before.
+    /// What was asked before that is like it.
     pub before: Before,
 }
 
@@ -159,16 +159,23 @@ pub struct Filed {
     pub justification: Option<String>,
 }
 
-/// How earlier requests of the same agent ended.
-#[derive(Debug, Clone, Copy, Default)]
+/// How earlier requests ended that were like this one: of the same agent and kinds, on the same target.
+#[derive(Debug, Clone, Default)]
 pub struct Before {
+    /// Of how many days.
+    pub days: u32,
     /// How many there were.
     pub asked: u32,
     /// How many were approved.
     pub approved: u32,
     /// How many were denied.
     pub denied: u32,
+    /// What the last person who said no gave as the reason.
+    pub said: Option<String>,
 }
+
+/// How many days back requests are looked at that are like another one.
+pub const BEFORE_DAYS: u32 = 30;
 
 /// The log as it stands.
 #[derive(Debug, Clone)]

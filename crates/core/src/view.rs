@@ -1,7 +1,7 @@
 //! What a person sees, made from the bytes that will run. Every channel renders this and nothing else, and its
 //! digest is part of what is signed. Tricks with invisible characters are shown here, once, for all channels.
 
-use crate::action::{Bound, Rows};
+use crate::action::{Bound, Impact, Rows};
 use crate::digest::Digest;
 use crate::id::RequestId;
 use crate::kind::Kind;
@@ -9,7 +9,7 @@ use crate::label::{Label, Mask};
 use crate::time::Timestamp;
 use crate::verdict::Reason;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The card, as data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,33 @@ pub struct View {
     pub requirement: String,
     /// When the request ends unanswered.
     pub expires_at: Timestamp,
+    /// What the session had done before it asked. Absent in views from before this was counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub so_far: Option<SoFar>,
+}
+
+/// What a session has done so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoFar {
+    /// How many actions of each kind were let through, by policy or by people.
+    pub actions: BTreeMap<Kind, u64>,
+    /// The labels that they reached, with their ancestors.
+    pub labels: BTreeSet<Label>,
+}
+
+impl SoFar {
+    /// Counts one more action: once for each of its kinds.
+    pub fn count(&mut self, impact: &Impact) {
+        let mut counted = None;
+        // The pairs are in the order of their kinds.
+        for (kind, _) in &impact.pairs {
+            if counted != Some(*kind) {
+                let slot = self.actions.entry(*kind).or_default();
+                *slot = slot.saturating_add(1);
+                counted = Some(*kind);
+            }
+        }
+    }
 }
 
 /// One column of the result and what will be seen of it.
@@ -184,6 +211,29 @@ mod tests {
     #[test]
     fn escapes_for_terminals_are_named() {
         assert_eq!(visible_line("a\u{1b}[2Jb\rc"), "a⟨U+001B⟩[2Jb⟨U+000D⟩c");
+    }
+
+    #[test]
+    fn an_action_is_counted_once_for_each_of_its_kinds() {
+        use crate::action::{Resource, TableName};
+        let table = |name: &str| Resource::Table(TableName { schema: "s".into(), name: name.into() });
+        let pairs = [(Kind::Read, table("a")), (Kind::Read, table("b")), (Kind::Write, table("a"))]
+            .into_iter()
+            .collect();
+        let impact = Impact {
+            pairs,
+            reach: Vec::new(),
+            labels: BTreeSet::new(),
+            opaque: false,
+            unknown: false,
+            drops_database: false,
+            unbounded: false,
+        };
+        let mut so_far = SoFar::default();
+        for _ in 0..2 {
+            so_far.count(&impact);
+        }
+        assert_eq!(so_far.actions, [(Kind::Read, 2), (Kind::Write, 2)].into_iter().collect());
     }
 
     proptest! {

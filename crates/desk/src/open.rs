@@ -14,7 +14,7 @@ use countersign_core::kind::Kind;
 use countersign_core::lifecycle::{Event, State};
 use countersign_core::refusal::Refusal;
 use countersign_core::request::Terms;
-use countersign_core::view::{Chain, Place, Segment, View, ViewColumn, visible_line};
+use countersign_core::view::{Chain, Place, Segment, SoFar, View, ViewColumn, visible_line};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
 use serde_json::json;
@@ -45,6 +45,8 @@ pub struct Draft {
     pub reason: Option<String>,
     /// The client's address.
     pub address: String,
+    /// What the session has done so far. Shown, and no part of what finds a repeated action again.
+    pub so_far: SoFar,
 }
 
 impl Desk {
@@ -198,6 +200,7 @@ impl Desk {
             held_by: held.reasons.clone(),
             requirement: held.requirement.to_string(),
             expires_at: now.plus(held.requirement.wait),
+            so_far: Some(draft.so_far.clone()),
         })
     }
 }

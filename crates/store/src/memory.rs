@@ -116,7 +116,8 @@ impl Memory {
         };
         let records = log.requests.range(..end).rev().map(|(_, stored)| &stored.record);
         let wanted = records
-            .filter(|r| filter.states.is_empty() || filter.states.iter().any(|word| word == r.state.word()));
+            .filter(|r| filter.states.is_empty() || filter.states.iter().any(|word| word == r.state.word()))
+            .filter(|r| filter.agent.as_ref().is_none_or(|agent| r.terms.agent == *agent));
         wanted.take(limit(filter.limit) as usize).cloned().collect()
     }
 

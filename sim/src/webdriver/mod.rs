@@ -18,6 +18,9 @@ pub use look::Scheme;
 
 /// How long the driver may take to come up, and the browser to answer one command.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// How often a driver is started that ends before it listens: on a busy machine somebody else may take the port that
+/// it has picked, between two steps of its own.
+const STARTS_MAX: u32 = 3;
 /// How often a page is looked at while something is awaited in it: pages have no other way to tell us.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
 /// WebDriver's own name for an element reference.
@@ -64,6 +67,18 @@ impl Browser {
     pub async fn start() -> Result<Self> {
         let chromium = program("COUNTERSIGN_CHROMIUM", &["chromium", "chromium-browser", "google-chrome"])?;
         let chromedriver = program("COUNTERSIGN_CHROMEDRIVER", &["chromedriver"])?;
+        let mut started = Self::start_driver(&chromedriver).await;
+        for _ in 1..STARTS_MAX {
+            if started.is_err() {
+                started = Self::start_driver(&chromedriver).await;
+            }
+        }
+        let mut browser = started?;
+        browser.new_session(&chromium).await?;
+        Ok(browser)
+    }
+
+    async fn start_driver(chromedriver: &Path) -> Result<Self> {
         let profile = scratch::new_folder("chromium")?;
         let mut command = Command::new(chromedriver);
         command
@@ -76,9 +91,7 @@ impl Browser {
             driver.line(Output::Out, ANSWER_WITHIN, |line| line.contains("started successfully")).await?;
         let port = said.trim_end_matches('.').rsplit(' ').next().and_then(|port| port.parse().ok());
         let port = port.with_context(|| format!("no port in `{said}`"))?;
-        let mut browser = Self { driver, port, session: String::new(), profile, chromium: None };
-        browser.new_session(&chromium).await?;
-        Ok(browser)
+        Ok(Self { driver, port, session: String::new(), profile, chromium: None })
     }
 
     async fn new_session(&mut self, chromium: &Path) -> Result<()> {

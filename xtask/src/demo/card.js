@@ -17,6 +17,6 @@ for (const node of card.querySelectorAll("pre.sql, dl.pairs > dt")) {
   const value = node.nextElementSibling;
   const seen = [...value.querySelectorAll("dl.seen > dt")];
   const said = seen.length ? pairs(seen) : parts(value).replace(/ See them$/, "");
-  lines.push(`${words(node).padEnd(11)} ${said}`);
+  lines.push(`${words(node).padEnd(17)} ${said}`);
 }
 return lines;

@@ -1,11 +1,12 @@
 //! The card as data, in the order in which it is read: effect, who and why, exactly what, why it is held, decide.
 //! Knows no markup; inbox and terminal print the same card.
 
+use super::before;
 use super::standing::{Standing, standing};
 use super::statement::{Piece, padded, pieces, unseen};
 use super::story::{Decision, Moment, Outcome, decisions, outcome, story};
-use super::words::{Mark, clock, counted, mark, number};
-use crate::hall::{Before, Dossier, Viewer};
+use super::words::{Mark, clock, counted, mark, number, span};
+use crate::hall::{Dossier, Viewer};
 use countersign_core::action::{Known, Rows};
 use countersign_core::label::Mask;
 use countersign_core::lifecycle::{Record, State};
@@ -39,7 +40,7 @@ pub struct Card {
     pub deadline: Option<Deadline>,
     /// The agent's name, for searching.
     pub agent: String,
-    /// Who must approve, in words.
+    /// Who must approve, and for how long that holds, in words.
     pub needs: String,
     /// How many slots are filled, where it is more than one.
     pub filled: Option<String>,
@@ -47,8 +48,10 @@ pub struct Card {
     pub standing: Standing,
     /// Nobody is connected who waits for it.
     pub parked: bool,
-    /// What the agent asked before, in words.
+    /// What was asked before that is like it, in words.
     pub before: String,
+    /// There was something.
+    pub has_before: bool,
     /// Who decided so far.
     pub decisions: Vec<Decision>,
     /// How it stands once people have decided.
@@ -92,6 +95,8 @@ pub struct Shown {
     pub bound: String,
     /// The policies that hold it.
     pub held_by: Vec<(String, String)>,
+    /// What the session had done before it asked, where that was counted.
+    pub so_far: Option<String>,
 }
 
 /// A number of rows and how it is known.
@@ -163,11 +168,12 @@ impl Card {
             shown: dossier.view.as_ref().map(Shown::new),
             deadline: deadline(record, now),
             agent: terms.agent.to_string(),
-            needs: needs(&terms.requirement),
+            needs: needs_and_lasts(&terms.requirement),
             filled: filled(record),
             standing: seen_standing(dossier, viewer, now),
             parked: is_parked(&record.state),
-            before: before_words(dossier.before),
+            before: before::like_this(&dossier.before),
+            has_before: dossier.before.asked > 0,
             decisions: decisions(&dossier.facts),
             outcome: outcome(dossier),
             story: story(&dossier.facts),
@@ -205,6 +211,7 @@ impl Shown {
             columns: columns(view),
             bound: bound(view),
             held_by: view.held_by.iter().map(|r| (r.policy.to_string(), visible_line(&r.text))).collect(),
+            so_far: view.so_far.as_ref().map(before::so_far),
         }
     }
 }
@@ -231,6 +238,11 @@ pub fn needs(requirement: &Requirement) -> String {
     };
     let share = if requirement.may_share_person { "; one person may count for several groups" } else { "" };
     format!("{}, {key}{share}", groups.join(" and "))
+}
+
+/// Who must approve, and how long an approval may be used: `1 of dba, by passkey; valid for 5 min once approved`.
+pub fn needs_and_lasts(requirement: &Requirement) -> String {
+    format!("{}; valid for {} once approved", needs(requirement), span(requirement.valid))
 }
 
 // What is not seen is not signed.
@@ -345,17 +357,5 @@ fn bound(view: &View) -> String {
     match view.bound.rows_max {
         Some(rows) => format!("at most {}, or it is undone; nothing else is touched", counted(rows, "row")),
         None => "exactly this statement, once; rows are not what it is about".to_owned(),
-    }
-}
-
-fn before_words(before: Before) -> String {
-    match before {
-        Before { asked: 0, .. } => "This agent has asked for nothing like it before.".to_owned(),
-        Before { asked, approved, denied } => {
-            format!(
-                "{} before by this agent: {approved} approved, {denied} denied.",
-                counted(asked.into(), "request")
-            )
-        }
     }
 }

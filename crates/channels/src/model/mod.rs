@@ -1,5 +1,6 @@
 //! What the pages show, made from core's words: pure, no store, no clock, no markup.
 
+pub mod before;
 pub mod card;
 pub mod log;
 pub mod people;

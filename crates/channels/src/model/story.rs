@@ -103,6 +103,8 @@ fn told(filed: &Filed) -> Moment {
         Fact::Ended { end, .. } => format!("Ended: {}", end.word()),
     };
     let said = match &filed.fact {
+        // The gate's own word for an end is told already.
+        Fact::Ended { end, note, .. } if *note == end.word() => None,
         Fact::Ended { note, .. } if !note.is_empty() => Some(note.as_str()),
         _ => filed.justification.as_deref().filter(|t| !t.is_empty()),
     };

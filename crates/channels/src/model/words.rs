@@ -1,7 +1,7 @@
 //! Numbers, times and kinds as people read them. Knows nothing of what they belong to.
 
 use countersign_core::kind::Kind;
-use countersign_core::time::Timestamp;
+use countersign_core::time::{Seconds, Timestamp};
 
 /// A number with thin groups of three: `10,482`.
 pub fn number(n: u64) -> String {
@@ -29,6 +29,16 @@ pub fn clock(seconds: i64) -> String {
         format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
     } else {
         format!("{}:{:02}", s / 60, s % 60)
+    }
+}
+
+/// A span in its largest whole unit: `90 s`, `5 min`, `2 h`, `1 d`.
+pub fn span(Seconds(seconds): Seconds) -> String {
+    match seconds {
+        s if s > 0 && s.is_multiple_of(86_400) => format!("{} d", s / 86_400),
+        s if s > 0 && s.is_multiple_of(3_600) => format!("{} h", s / 3_600),
+        s if s > 0 && s.is_multiple_of(60) => format!("{} min", s / 60),
+        s => format!("{s} s"),
     }
 }
 
@@ -134,6 +144,12 @@ mod tests {
         assert_eq!(clock(1634), "27:14");
         assert_eq!(clock(3729), "1:02:09");
         assert_eq!(clock(-5), "0:00");
+    }
+
+    #[test]
+    fn a_span_is_told_in_its_largest_whole_unit() {
+        let told = [90, 300, 7_200, 86_400].map(|seconds| span(Seconds(seconds)));
+        assert_eq!(told, ["90 s", "5 min", "2 h", "1 d"]);
     }
 
     #[test]

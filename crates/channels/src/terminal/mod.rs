@@ -1,12 +1,13 @@
 //! The card as plain text, for `countersign requests show` and `review`: the same words in the same order as on the
 //! page. Nothing that a terminal obeys ever leaves here; refuses to know colours, widths and keys.
 
-use crate::model::card::{Card, Shown};
+use crate::model::card::{Card, Shown, needs_and_lasts};
 use crate::model::standing::Standing;
 use crate::model::statement::Piece;
 use crate::model::words::clock;
 use countersign_core::digest::Digest;
 use countersign_core::request::Request;
+use countersign_core::requirement::Requirement;
 use countersign_core::time::Timestamp;
 use countersign_core::view::{View, is_seen};
 use std::fmt::Write;
@@ -15,7 +16,7 @@ use std::fmt::Write;
 mod tests;
 
 /// The width of the column of labels.
-const LABEL_WIDTH: usize = 12;
+pub const LABEL_WIDTH: usize = 18;
 
 /// The view of a request and its digest, as text.
 pub fn view(view: &View, digest: &Digest<Request>, now: Timestamp) -> String {
@@ -26,7 +27,10 @@ pub fn view(view: &View, digest: &Digest<Request>, now: Timestamp) -> String {
     let left = clock(view.expires_at.seconds_since(now));
     body(&mut out, &shown, &format!("expires in {left}"));
     out.blank();
-    out.pair("Needs", &view.requirement);
+    // The words of the page, where the policy's own can be read.
+    let needs = Requirement::parse(&view.requirement).map(|requirement| needs_and_lasts(&requirement));
+    out.pair("Needs", needs.as_deref().unwrap_or(&view.requirement));
+    so_far(&mut out, &shown);
     out.pair("Signs", &format!("sha256 {}", digest.short()));
     out.pair("Request", view.request.as_str());
     out.finish()
@@ -49,9 +53,12 @@ pub fn card(card: &Card) -> String {
         }
     }
     out.blank();
-    let so_far = card.filled.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
-    out.pair("Needs", &format!("{}{so_far}", card.needs));
-    out.pair("Before", &card.before);
+    let filled = card.filled.as_ref().map(|f| format!(" ({f})")).unwrap_or_default();
+    out.pair("Needs", &format!("{}{filled}", card.needs));
+    if let Some(shown) = &card.shown {
+        so_far(&mut out, shown);
+    }
+    out.pair("Like this before", &card.before);
     if let Some(outcome) = &card.outcome {
         out.pair("Stands", &format!("{}. {}", outcome.title, outcome.sentence));
     }
@@ -102,6 +109,12 @@ fn body(out: &mut Text, shown: &Shown, time: &str) {
     out.blank();
     for (policy, text) in &shown.held_by {
         out.pair("Held by", &format!("{policy}: {text}"));
+    }
+}
+
+fn so_far(out: &mut Text, shown: &Shown) {
+    if let Some(said) = &shown.so_far {
+        out.pair("Session so far", said);
     }
 }
 

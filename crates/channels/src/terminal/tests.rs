@@ -42,6 +42,20 @@ fn invisible_characters_are_named_in_place() {
 }
 
 #[test]
+fn the_terminal_says_who_must_approve_in_the_words_of_the_page() {
+    let viewer = viewer(APPROVER).expect("a viewer");
+    let dossier = Fixture::default().dossier(&viewer, &Fixture::id(1)).expect("a house").expect("a request");
+    let page = Card::new(&dossier, &viewer, NOW);
+    assert_eq!(page.needs, "1 of data-owners, by passkey; valid for 5 min once approved");
+    let digest = dossier.record.terms.digest().expect("a digest");
+    let text = super::view(dossier.view.as_ref().expect("a view"), &digest, NOW);
+    for part in [page.needs.as_str(), "41 reads, 0 writes, touched pii.email"] {
+        assert!(text.contains(part) && printed(1).contains(part), "{part}: {text}");
+    }
+    assert!(printed(1).contains("3 in 30 days, 2 approved, 1 denied (“use the view”)"), "{}", printed(1));
+}
+
+#[test]
 fn the_terminal_shows_the_digest_that_the_page_shows() {
     let viewer = viewer(APPROVER).expect("a viewer");
     let dossier = Fixture::default().dossier(&viewer, &Fixture::id(1)).expect("a house").expect("a request");

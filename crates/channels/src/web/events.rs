@@ -20,7 +20,8 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// How long a page waits before it connects again.
 const RETRY: Duration = Duration::from_secs(3);
 
-/// The stream of news. It ends when the session does, or when the page fell behind: it connects again and asks.
+/// The stream of news. It ends when the session does, or when the page may have missed some: it connects again and
+/// asks how things stand.
 pub(super) async fn stream<H: Hall>(State(web): State<Arc<Web<H>>>, visitor: Visitor) -> Answer<Response> {
     let Ok(place) = Arc::clone(&web.listeners).try_acquire_owned() else {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen: try again later"));
@@ -30,10 +31,10 @@ pub(super) async fn stream<H: Hall>(State(web): State<Arc<Web<H>>>, visitor: Vis
     let told = news
         .take_while(move |moved| {
             let _kept_until_the_end = &place;
-            let open = moved.is_ok() && web.hall.viewer(&visitor.cookie, web.now()).is_some();
+            let open = matches!(moved, Ok(Some(_))) && web.hall.viewer(&visitor.cookie, web.now()).is_some();
             std::future::ready(open)
         })
-        .filter_map(|moved| std::future::ready(moved.ok()))
+        .filter_map(|moved| std::future::ready(moved.ok().flatten()))
         .enumerate()
         .filter_map(|(n, moved)| std::future::ready(event(n, &moved)));
     let events = hello.chain(told).map(Ok::<_, Infallible>);

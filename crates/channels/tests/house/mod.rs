@@ -21,7 +21,7 @@ use countersign_core::kind::Kind;
 use countersign_core::label::{Label, Mask};
 use countersign_core::secret::Secret;
 use countersign_core::time::{Seconds, Timestamp};
-use countersign_core::view::{Segment, ViewColumn};
+use countersign_core::view::{Segment, SoFar, ViewColumn};
 use countersign_desk::{Clock, Desk, Draft, Judged, Limits, Question, Waiting};
 use countersign_identity::Authenticated;
 use countersign_identity::agents::{AgentConfig, Agents};
@@ -231,5 +231,6 @@ fn draft(session: u8) -> Draft {
         ],
         reason: Some("refresh churn features".into()),
         address: "10.0.4.17".into(),
+        so_far: SoFar::default(),
     }
 }

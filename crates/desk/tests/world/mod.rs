@@ -268,5 +268,6 @@ pub fn draft(text: &str, session: u8) -> Draft {
         columns: Vec::new(),
         reason: None,
         address: "127.0.0.1".to_owned(),
+        so_far: countersign_core::view::SoFar::default(),
     }
 }

@@ -7,6 +7,8 @@ use crate::control::api::{Deciding, Moved, Shown, Signed, Stands, ToSign};
 use crate::control::client::Client;
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
+use countersign_channels::model::card::needs;
+use countersign_channels::terminal::{self, LABEL_WIDTH};
 use countersign_core::digest::Digest;
 use countersign_core::id::{PersonName, RequestId};
 use countersign_core::lifecycle::{Choice, Record, State};
@@ -104,7 +106,7 @@ fn list(gate: &Client, all: bool, json: bool) -> Result<()> {
             kinds.join("+"),
             terms.agent,
             terms.target,
-            terms.requirement
+            needs(&terms.requirement)
         ));
     }
     Ok(())
@@ -117,8 +119,8 @@ fn show(gate: &Client, id: &str, json: bool) -> Result<()> {
         return Ok(());
     }
     let (view, digest) = checked(&shown)?;
-    say(&countersign_channels::terminal::view(view, &digest, crate::clock::now()));
-    say(&format!("Stands      {}", shown.record.state.word()));
+    say(&terminal::view(view, &digest, crate::clock::now()));
+    say(&format!("{:<LABEL_WIDTH$}{}", "Stands", shown.record.state.word()));
     Ok(())
 }
 
@@ -159,7 +161,7 @@ fn review(gate: &Client, arguments: &Review) -> Result<()> {
     if !matches!(shown.record.state, State::Held { .. }) {
         bail!("the request is `{}`: there is nothing to decide", shown.record.state.word());
     }
-    say(&countersign_channels::terminal::view(view, &digest, crate::clock::now()));
+    say(&terminal::view(view, &digest, crate::clock::now()));
     let Some(choice) = choice(arguments)? else {
         say("Nothing was decided.");
         return Ok(());

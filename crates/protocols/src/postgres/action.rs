@@ -16,7 +16,7 @@ use countersign_core::id::SessionId;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_core::principal::Principal;
-use countersign_core::view::{Segment, ViewColumn, visible, visible_line};
+use countersign_core::view::{Segment, SoFar, ViewColumn, visible, visible_line};
 use countersign_desk::Draft;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -159,6 +159,7 @@ pub fn draft(
     analysis: &Analysis,
     obligations: &Obligations,
     rows: Option<Rows>,
+    so_far: &SoFar,
 ) -> Draft {
     Draft {
         session: site.session.clone(),
@@ -172,6 +173,7 @@ pub fn draft(
         columns: columns(analysis, obligations),
         reason: session.reason.clone(),
         address: site.address.to_owned(),
+        so_far: so_far.clone(),
     }
 }
 

@@ -16,6 +16,8 @@ pub const LIMIT_MAX: u32 = 1_000;
 pub struct Filter {
     /// State words (`held`, `granted`, `denied` …); empty for all.
     pub states: Vec<String>,
+    /// Only those of this agent.
+    pub agent: Option<AgentName>,
     /// At most so many; 0 for the most that is given.
     pub limit: u32,
     /// Only those that were opened before this one.
@@ -47,6 +49,10 @@ impl Projection {
         if !filter.states.is_empty() {
             sql.push_str(&format!(" AND state IN ({})", marks(filter.states.len())));
             values.extend(filter.states.iter().map(|word| Value::from(word.clone())));
+        }
+        if let Some(agent) = &filter.agent {
+            sql.push_str(" AND agent = ?");
+            values.push(Value::from(agent.as_str().to_owned()));
         }
         if let Some(before) = &filter.before {
             sql.push_str(" AND opened < (SELECT opened FROM requests WHERE id = ?)");

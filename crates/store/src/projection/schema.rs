@@ -10,7 +10,8 @@ use std::time::Duration;
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Forward only: an entry is never edited, new ones are added at the end.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE entries (
         idx INTEGER PRIMARY KEY,
@@ -51,7 +52,11 @@ const MIGRATIONS: &[&str] = &["
         UNIQUE (idx, part)
     ) STRICT;
     CREATE INDEX outbox_waiting ON outbox (channel, id) WHERE done = 0;
-"];
+",
+    "
+    CREATE INDEX requests_agent ON requests (agent, opened);
+",
+];
 
 /// Settings of every connection.
 pub(super) fn prepare(connection: &Connection) -> Result<(), ProjectionError> {

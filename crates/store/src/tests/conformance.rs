@@ -4,7 +4,7 @@ use super::folder;
 use super::world::*;
 use crate::{Change, CommitError, Filter, History, Level, Store};
 use countersign_core::entry::Entry;
-use countersign_core::id::{ID_BYTES, TokenId};
+use countersign_core::id::{AgentName, ID_BYTES, TokenId};
 use countersign_core::lifecycle::{Event, replay};
 use countersign_core::time::Seconds;
 use countersign_ledger::checkpoint::Checkpoint;
@@ -150,10 +150,18 @@ fn lists_are_newest_first_and_go_on_where_they_ended() {
         };
         assert_eq!(ids(Filter::default()), [5, 4, 3, 2, 1].map(id));
         let held = vec!["held".to_owned()];
-        let first = Filter { states: held.clone(), limit: 2, before: None };
+        let first = Filter { states: held.clone(), limit: 2, ..Filter::default() };
         assert_eq!(ids(first), [5, 4].map(id));
-        assert_eq!(ids(Filter { states: held, limit: 9, before: Some(id(4)) }), [2, 1].map(id));
+        assert_eq!(
+            ids(Filter { states: held, limit: 9, before: Some(id(4)), ..Filter::default() }),
+            [2, 1].map(id)
+        );
         assert_eq!(ids(Filter { states: vec!["withdrawn".to_owned()], ..Filter::default() }), [id(3)]);
+        let stranger = AgentName::parse("stranger").expect("a name");
+        commit(store, opened_by(6, stranger.clone()));
+        let of = |agent| Filter { agent: Some(agent), limit: 2, ..Filter::default() };
+        assert_eq!(ids(of(agent())), [5, 4].map(id), "the limit counts only what fits");
+        assert_eq!(ids(of(stranger)), [id(6)]);
     });
 }
 

@@ -77,7 +77,12 @@ fn frames(step: &Step, t: Timestamp, disclosures: &[Disclosure]) -> Vec<Frame> {
 
 /// Opens request `n` with a disclosure and a notice.
 pub(crate) fn opened(n: u64) -> (Change, Record) {
-    let step = open(terms(n), at(100)).expect("opens");
+    opened_by(n, agent())
+}
+
+/// As [`opened`], by another agent.
+pub(crate) fn opened_by(n: u64, agent: AgentName) -> (Change, Record) {
+    let step = open(Terms { agent, ..terms(n) }, at(100)).expect("opens");
     let disclosure = Disclosure::new(&[5; 32], "statement", &PLAIN.into());
     let change = Change {
         expect: Some((id(n), 0)),

@@ -2,6 +2,7 @@
 
 use super::{Chrome, Failed, print};
 use crate::hall::{Hall, Trouble};
+use crate::model::before::LIKE;
 use crate::model::card::Card;
 use crate::model::queue::{Filter, Row};
 use crate::model::standing::Standing;
@@ -26,6 +27,7 @@ struct CardPage {
     yes: &'static str,
     no: &'static str,
     mind: &'static str,
+    like: &'static str,
 }
 
 /// One request.
@@ -42,6 +44,15 @@ pub(crate) async fn show<H: Hall>(
     let next = Filter::Mine.rows(&waiting, &visitor.viewer, now).into_iter().find(|row| row.id != card.id);
     let chrome = Chrome::of(&visitor, &card.title(), "/inbox");
     let verify = format!("countersign verify {}/log", web.origin);
-    let page = CardPage { chrome, card, next, verify, yes: shape::YES, no: shape::NO, mind: shape::MIND };
+    let page = CardPage {
+        chrome,
+        card,
+        next,
+        verify,
+        yes: shape::YES,
+        no: shape::NO,
+        mind: shape::MIND,
+        like: LIKE,
+    };
     Ok(print(StatusCode::OK, &page))
 }

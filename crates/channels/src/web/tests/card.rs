@@ -115,6 +115,7 @@ fn no_character_that_hides_or_turns_reaches_the_page_by_any_field() {
     view.statement =
         vec![Segment::Text(evil.into()), Segment::String(evil.into()), Segment::Redacted(evil.into())];
     view.params = vec![Segment::Number(evil.into())];
+    dossier.before.said = Some(evil.into());
     for filed in &mut dossier.facts {
         filed.person = Some(evil.into());
         filed.justification = Some(evil.into());
@@ -135,6 +136,7 @@ impl std::fmt::Debug for Texts<'_> {
         all.extend(shown.place.clone());
         all.extend(shown.columns.iter().flat_map(|c| c.names.clone()));
         all.extend(shown.held_by.iter().map(|(_, t)| t.clone()));
+        all.push(card.before.clone());
         all.extend(
             card.decisions.iter().map(|d| format!("{}{:?}", d.who, d.why.as_deref().unwrap_or_default())),
         );

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fixtures::{OUTSIDER, OWNER};
+use crate::hall::Moved;
 use crate::web::assets::{ASSETS, base};
+use std::time::Duration;
 
 const PAGES: [&str; 9] = [
     "/inbox",
@@ -97,6 +99,23 @@ async fn the_queue_shows_each_person_their_own() {
     assert_eq!(rows(&get("/inbox?show=watch", OWNER).await.body), 4);
     assert_eq!(rows(&get("/inbox", OUTSIDER).await.body), 0);
     assert_eq!(rows(&get("/inbox?show=all", OUTSIDER).await.body), 4);
+}
+
+#[tokio::test]
+async fn a_stream_of_news_ends_where_some_were_lost_so_that_the_page_asks_again() {
+    let fixture = Fixture::default();
+    let web = Arc::new(Web::new(fixture, ORIGIN, now));
+    let request = Request::get("/events").header(header::COOKIE, format!("cs={APPROVER}"));
+    let request = request.body(Body::empty()).expect("a request");
+    let response = router(Arc::clone(&web)).oneshot(request).await.expect("an answer");
+    let moved = Moved { id: Fixture::id(1), state: "denied".to_owned() };
+    for news in [Some(moved.clone()), None, Some(Moved { state: "expired".to_owned(), ..moved })] {
+        web.hall().tell(news);
+    }
+    let body = tokio::time::timeout(Duration::from_secs(10), response.into_body().collect()).await;
+    let body = body.expect("the stream ends").expect("a whole body").to_bytes();
+    let told = String::from_utf8_lossy(&body).into_owned();
+    assert!(told.contains("denied") && !told.contains("expired"), "{told}");
 }
 
 #[tokio::test]

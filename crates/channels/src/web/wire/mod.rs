@@ -59,7 +59,7 @@ pub struct House {
     sessions: Mutex<Sessions>,
     // One invitation is tried at a time, so that tries are counted.
     trying: tokio::sync::Mutex<()>,
-    news: broadcast::Sender<Moved>,
+    news: broadcast::Sender<Option<Moved>>,
 }
 
 /// How far a page may fall behind before its stream ends and it asks again.
@@ -100,10 +100,13 @@ impl House {
             loop {
                 match changes.recv().await {
                     Ok(changed) => {
+                        let moved = Moved { id: changed.id, state: changed.state.to_owned() };
                         // Nobody listens: nobody needs to hear.
-                        let _ = news.send(Moved { id: changed.id, state: changed.state.to_owned() });
+                        let _ = news.send(Some(moved));
                     }
-                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        let _ = news.send(None);
+                    }
                     Err(broadcast::error::RecvError::Closed) => return,
                 }
             }
@@ -159,7 +162,7 @@ impl Hall for House {
     fn people(&self) -> Result<Vec<Person>, Trouble> {
         self.everybody()
     }
-    fn events(&self) -> broadcast::Receiver<Moved> {
+    fn events(&self) -> broadcast::Receiver<Option<Moved>> {
         self.news.subscribe()
     }
 

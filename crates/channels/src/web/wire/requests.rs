@@ -3,19 +3,20 @@
 use super::login::closed;
 use super::{House, bytes};
 use crate::hall::{
-    Before, Dossier, Filed, HISTORY_MAX, Listed, LogState, Search, Signed, ToSign, Trouble, Viewer,
+    BEFORE_DAYS, Before, Dossier, Filed, HISTORY_MAX, Listed, LogState, Search, Signed, ToSign, Trouble,
+    Viewer,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use countersign_core::id::{AgentName, RequestId};
+use countersign_core::id::RequestId;
 use countersign_core::lifecycle::{Choice, End, Fact, Record, State};
-use countersign_core::time::Timestamp;
+use countersign_core::time::{Seconds, Timestamp};
 use countersign_desk::ReviewError;
 use countersign_identity::envelope::from_assertion;
 use countersign_identity::review::authenticate_review;
 use countersign_store::{Filter, StoredFact};
 
-/// How many of the latest requests are looked at for what an agent asked before.
+/// How many of an agent's latest requests are looked at for those that are like another one.
 const BEFORE_MAX: u32 = 500;
 
 impl House {
@@ -31,10 +32,9 @@ impl House {
 
     pub(super) fn search(&self, viewer: &Viewer, search: &Search) -> Result<Vec<Listed>, Trouble> {
         let states = search.state.iter().cloned().collect();
-        let found = self.list(Filter { states, ..Filter::default() })?;
-        let fits = |record: &Record| search.agent.as_ref().is_none_or(|agent| record.terms.agent == *agent);
-        let records = found.into_iter().filter(fits).take(HISTORY_MAX);
-        Ok(records.map(|record| self.listed(viewer, record)).collect())
+        let limit = u32::try_from(HISTORY_MAX).unwrap_or(u32::MAX);
+        let found = self.list(Filter { states, agent: search.agent.clone(), limit, before: None })?;
+        Ok(found.into_iter().map(|record| self.listed(viewer, record)).collect())
     }
 
     fn list(&self, filter: Filter) -> Result<Vec<Record>, Trouble> {
@@ -47,7 +47,7 @@ impl House {
     pub(super) fn everything(&self, viewer: &Viewer, id: &RequestId) -> Result<Option<Dossier>, Trouble> {
         let Some(stored) = self.desk.stored(id) else { return Ok(None) };
         let Listed { record, view, may_review } = self.listed(viewer, stored.record);
-        let before = self.before(&record.terms.agent, id)?;
+        let before = self.before(&record)?;
         let facts = stored.facts.into_iter().map(|fact| self.filed(fact)).collect();
         let (log_size, _) = self.desk.store().head();
         Ok(Some(Dossier { record, view, may_review, facts, log_size, before }))
@@ -68,22 +68,44 @@ impl House {
         }
     }
 
-    fn before(&self, agent: &AgentName, id: &RequestId) -> Result<Before, Trouble> {
-        let filter = Filter { limit: BEFORE_MAX, before: Some(id.clone()), ..Filter::default() };
-        let mut before = Before::default();
-        for record in self.list(filter)?.into_iter().filter(|r| r.terms.agent == *agent) {
+    fn before(&self, record: &Record) -> Result<Before, Trouble> {
+        let terms = &record.terms;
+        let filter = Filter {
+            agent: Some(terms.agent.clone()),
+            limit: BEFORE_MAX,
+            before: Some(terms.id.clone()),
+            ..Filter::default()
+        };
+        let mut before = Before { days: BEFORE_DAYS, ..Before::default() };
+        let lately = |r: &Record| terms.opened_at < r.terms.opened_at.plus(Seconds(BEFORE_DAYS * 86_400));
+        let like = |r: &Record| r.terms.kinds == terms.kinds && r.terms.target == terms.target;
+        for earlier in self.list(filter)?.into_iter().take_while(lately).filter(like) {
             before.asked += 1;
-            match record.state {
+            match earlier.state {
                 State::Granted { .. } | State::Claimed { .. } | State::Executed { .. } => {
                     before.approved += 1
                 }
                 State::Ended { end: End::Committed | End::RolledBack | End::Unknown } => before.approved += 1,
-                State::Ended { end: End::Denied } => before.denied += 1,
+                State::Ended { end: End::Denied } => {
+                    before.denied += 1;
+                    if before.said.is_none() {
+                        before.said = self.why_denied(&earlier.terms.id);
+                    }
+                }
                 State::Ended { end: End::Expired | End::Withdrawn | End::Superseded }
                 | State::Held { .. } => {}
             }
         }
         Ok(before)
+    }
+
+    fn why_denied(&self, id: &RequestId) -> Option<String> {
+        let facts = self.desk.stored(id)?.facts.into_iter();
+        let said = |filed: Filed| match filed.fact {
+            Fact::Reviewed { vote } if vote.choice == Choice::Denied => filed.justification,
+            _ => None,
+        };
+        facts.map(|fact| self.filed(fact)).find_map(said).filter(|text| !text.is_empty())
     }
 
     pub(super) fn log_state(&self) -> Result<LogState, Trouble> {

@@ -18,13 +18,12 @@ use crate::sql::shape::{AnalysisCache, StateId};
 use bytes::BytesMut;
 use countersign_core::action::Target;
 use countersign_core::id::{ID_BYTES, SessionId};
-use countersign_core::label::Label;
 use countersign_core::lifecycle::End;
 use countersign_core::refusal::Refusal;
+use countersign_core::view::SoFar;
 use countersign_desk::{Lane, LaneOutcome, Report};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -85,7 +84,7 @@ pub(super) struct Connection {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) cache: Arc<Mutex<AnalysisCache>>,
     pub(super) state_id: Option<(SessionState, u64, StateId)>,
-    pub(super) labels_seen: BTreeSet<Label>,
+    pub(super) so_far: SoFar,
     pub(super) signal: Arc<CancelSignal>,
     /// COMMIT of an approved action is on its way: from here on its end is unknown unless the server says.
     pub(super) commit_sent: bool,
@@ -165,7 +164,7 @@ impl Connection {
             facts,
             cache,
             state_id: None,
-            labels_seen: BTreeSet::new(),
+            so_far: SoFar::default(),
             signal: Arc::clone(&opened.cancel.signal),
             commit_sent: false,
             cancel: opened.cancel,

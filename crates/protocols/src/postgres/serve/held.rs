@@ -108,7 +108,7 @@ impl Connection {
         obligations: &countersign_core::action::Obligations,
         rows: Option<RowCount>,
     ) -> Draft {
-        action::draft(&self.site(), &self.session, action, analysis, obligations, rows)
+        action::draft(&self.site(), &self.session, action, analysis, obligations, rows, &self.so_far)
     }
 
     // Everything again: the server's facts, the session's state, the analysis, policy.

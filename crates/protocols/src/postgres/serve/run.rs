@@ -131,7 +131,7 @@ impl Connection {
             identity: &self.identity,
             target: &self.target,
             impact,
-            session_labels: &self.labels_seen,
+            session_labels: &self.so_far.labels,
             reason: self.session.reason.as_deref(),
         })
     }
@@ -191,7 +191,7 @@ impl Connection {
         Ok(id)
     }
 
-    /// How the rows of a query that is about to be sent are masked.
+    /// How the rows of a query that is about to be sent are masked. From here on it counts as done by the session.
     pub(super) fn plan(
         &mut self,
         analysis: &Analysis,
@@ -200,7 +200,10 @@ impl Connection {
     ) -> Result<MaskPlan, Refusal> {
         let key = &self.shared.settings.mask_key;
         let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved);
-        self.labels_seen.extend(closed(&analysis.joined.labels));
+        self.so_far.labels.extend(closed(&analysis.joined.labels));
+        if plan.is_ok() {
+            self.so_far.count(&analysis.joined);
+        }
         plan.map_err(|error| Refusal::Unsupported {
             what: "a COPY in a form that cannot be masked".to_owned(),
             instead: error.to_string(),
