@@ -57,6 +57,11 @@ impl Pipeline {
         self.skipping
     }
 
+    /// Whether nothing was gathered or executed since the last Sync.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.executed.is_empty()
+    }
+
     fn push(&mut self, frame: Bytes, expect: Expect) {
         self.bytes += frame.len();
         self.queue.push(Queued { frame, expect, unjudged: None });
