@@ -212,7 +212,10 @@ impl Connection {
             Ok(plan) => plan,
             Err(refusal) => return self.refuse_extended(refusal).await,
         };
-        let (payload, execution) = self.pass(allowed, action, &frame).await?;
+        let (payload, execution) = match self.pass(allowed, action, &frame).await {
+            Ok(passed) => passed,
+            Err(refusal) => return self.refuse_extended(refusal).await,
+        };
         let payload = Bytes::copy_from_slice(payload);
         self.pipeline.judged(portal);
         let described = matches!(self.pipeline.queue.last(), Some(last) if last.is_description());
