@@ -2,6 +2,9 @@
 //! need a real server, a real client and the real binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod flood;
+mod refused;
+mod revoked;
 #[path = "../shared/mod.rs"]
 mod shared;
 mod waiting;
