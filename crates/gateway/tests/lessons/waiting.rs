@@ -60,11 +60,14 @@ async fn a_cancel_that_comes_before_the_wait_begins_is_not_lost() {
 #[tokio::test]
 async fn a_cancel_of_what_has_ended_stops_nothing_that_comes_later() {
     let house = house().await;
-    let mut driver = Driver::connect(&house).await;
-    assert_eq!(driver.send("SELECT 1").await.unwrap().unwrap(), 1);
-    driver.client.cancel_token().cancel_query(NoTls).await.unwrap();
-    let answer = driver.send("DELETE FROM support_tickets WHERE id = 1304");
-    let held = driver.held().await;
+    let mut raw = Raw::login(&house).await;
+    raw.send(&message(b'Q', &text("SELECT 1"))).await;
+    raw.until(b'Z').await;
+    raw.cancel(&house).await;
+    raw.send(&message(b'Q', &text("DELETE FROM support_tickets WHERE id = 1304"))).await;
+    let said = raw.until(b'N').await;
+    let held = Held::parse(&said.last().unwrap().field(b'H').unwrap()).unwrap();
     house.approve(&held.id).await.unwrap();
-    assert_eq!(answer.await.unwrap().unwrap(), 1);
+    let said = raw.until(b'Z').await;
+    assert!(said.iter().any(|message| message.tag == b'C' && message.body == *b"DELETE 1\0"), "{said:?}");
 }

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 pub struct Raw {
     stream: TcpStream,
     buffer: Vec<u8>,
+    /// By which it can be cancelled, once it is logged in.
+    key: Vec<u8>,
 }
 
 /// One message of the gate.
@@ -25,7 +27,7 @@ impl Raw {
     /// Connects and says nothing.
     pub async fn dial(house: &House) -> Self {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self { stream, buffer: Vec::new(), key: Vec::new() }
     }
 
     /// Connects as the agent, up to the first ReadyForQuery.
@@ -33,8 +35,17 @@ impl Raw {
         let mut raw = Self::dial(house).await;
         raw.send(&startup(AGENT)).await;
         raw.send(&message(b'p', &text(&house.token))).await;
-        raw.until(b'Z').await;
+        let welcome = raw.until(b'Z').await;
+        let key = welcome.into_iter().find(|message| message.tag == b'K').expect("a key to cancel by");
+        raw.key = key.body;
         raw
+    }
+
+    /// Asks to cancel what this connection does, and returns once the gate has dealt with it, as libpq does.
+    pub async fn cancel(&self, house: &House) {
+        let mut other = Self::dial(house).await;
+        other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;
+        other.rest().await;
     }
 
     /// Sends bytes. Whether the other side still reads them is seen by what it answers.
