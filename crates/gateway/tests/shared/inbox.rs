@@ -32,20 +32,17 @@ impl Person {
         let made = person.passkey.create(&code, options["challenge"].as_str().unwrap());
         let (status, answer) = person.post(&path, &made).await;
         assert_eq!((status, &answer["state"]), (200, &json!("waiting")), "{answer}");
-        person.is_vouched_for(house, &made).await;
+        person.is_vouched_for(house).await;
         person.log_in().await;
         person
     }
 
-    async fn is_vouched_for(&self, house: &House, made: &Value) {
+    async fn is_vouched_for(&self, house: &House) {
         let waiting = house.command(&["keys", "waiting"]).await.unwrap();
         let of = self.passkey.get("")["credential"].as_str().unwrap().to_owned();
         let id = waiting.split_whitespace().find(|word| word.contains(&of)).expect(&waiting);
         let key = first_key(house);
-        house
-            .command(&["keys", "vouch", "--as", APPROVER, "--key", &key, id])
-            .await
-            .expect(&made.to_string());
+        house.command(&["keys", "vouch", "--as", APPROVER, "--key", &key, id]).await.unwrap();
     }
 
     async fn log_in(&mut self) {
