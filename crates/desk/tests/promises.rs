@@ -6,6 +6,7 @@ mod world;
 use countersign_core::lifecycle::{Choice, End, State, StepError};
 use countersign_core::refusal::Refusal;
 use countersign_desk::{Claim, Report, ReviewError, Waited};
+use countersign_store::{Disk, Faults};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use world::{World, draft};
@@ -67,6 +68,56 @@ async fn a_decision_that_arrives_before_the_wait_begins_is_not_lost() {
     world.decide("ada", &waiting.id().clone(), Choice::Approved, None).await.unwrap();
     tokio::task::yield_now().await;
     assert!(matches!(waiting.wait().await, Waited::Granted));
+}
+
+#[test]
+fn an_approval_wakes_its_waiter_with_no_timer_on_the_path() {
+    let (tell, woken) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // A runtime without a clock, in which every timer panics; the desk's own clock stands still.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = std::env::temp_dir().join(format!("countersign-woken-{}", std::process::id()));
+            let world = World::in_folder(&folder).await;
+            world.enrol().await;
+            let mut waiting = world.desk.hold(&world.agent, &world.held(), draft(EXPORT, 1)).await.unwrap();
+            let id = waiting.id().clone();
+            let waiter = tokio::spawn(async move { matches!(waiting.wait().await, Waited::Granted) });
+            tokio::task::yield_now().await;
+            assert!(!waiter.is_finished(), "nobody has decided yet");
+            world.decide("ada", &id, Choice::Approved, None).await.unwrap();
+            tell.send(waiter.await.unwrap()).unwrap();
+            std::fs::remove_dir_all(&folder).unwrap();
+        });
+    });
+    assert_eq!(woken.recv_timeout(std::time::Duration::from_secs(30)), Ok(true));
+}
+
+#[tokio::test]
+async fn an_unlabelled_read_waits_for_no_flush_and_everything_else_does() {
+    let folder = std::env::temp_dir().join(format!("countersign-flush-{}", std::process::id()));
+    let faults = Arc::new(Faults::default());
+    let world = World::on_disk(&folder, Disk::Faulty(Arc::clone(&faults))).await;
+    let (plain, labelled) = (world.allowed(&[]), world.allowed(&["pii.email"]));
+    let before = world.desk.store().head().0;
+    let target = draft(EXPORT, 1).target.name;
+    let session = draft(EXPORT, 1).session;
+    let mut lane = world.desk.lane(&world.agent, &session, &target, 0).unwrap();
+    while world.desk.store().head().0 == before {
+        tokio::task::yield_now().await;
+    }
+    faults.sync_fails.store(true, Ordering::SeqCst);
+    assert!(lane.pass(&labelled, &[b"a"], b"").is_err(), "its record must be flushed first");
+    let (bytes, execution) =
+        lane.pass(&plain, &[b"a"], b"SELECT 1").expect("no flush was asked for").release();
+    assert_eq!(bytes, b"SELECT 1");
+    lane.finish(execution, countersign_desk::LaneOutcome::Rows(1));
+    assert!(
+        lane.pass_flushed(&labelled, &[b"a"], b"").await.is_err(),
+        "and a flush that fails lets nothing pass"
+    );
+    drop((lane, world));
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[tokio::test]

@@ -14,11 +14,14 @@ use countersign_core::id::{
     TokenId,
 };
 use countersign_core::kind::Kind;
+use countersign_core::label::Label;
 use countersign_core::lifecycle::{Choice, Record};
 use countersign_core::secret::Secret;
 use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::view::Segment;
-use countersign_desk::{Clock, Desk, Draft, FreshAction, Held, Judged, Limits, Parts, Question, ReviewError};
+use countersign_desk::{
+    Allowed, Clock, Desk, Draft, FreshAction, Held, Judged, Limits, Parts, Question, ReviewError,
+};
 use countersign_identity::Authenticated;
 use countersign_identity::agents::{AgentConfig, Agents};
 use countersign_identity::people::{People, PersonEntry, PseudonymKey};
@@ -26,7 +29,7 @@ use countersign_identity::tokens::{AgentIdentity, Claims, TokenKey, authenticate
 use countersign_ledger::note::{KeyName, NoteSigner};
 use countersign_ledger::sign::ed25519::GateKey;
 use countersign_policy::{Bundle, Settings, default_sources};
-use countersign_store::{Options, Recovery, Store, StoreKeys};
+use countersign_store::{Disk, Options, Recovery, Store, StoreKeys};
 use soft::Passkey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -99,7 +102,12 @@ impl World {
     }
 
     pub async fn in_folder(folder: &Path) -> Self {
-        let (store, recovery) = Store::open(folder, store_keys(), Options::default()).unwrap();
+        Self::on_disk(folder, Disk::Real).await
+    }
+
+    pub async fn on_disk(folder: &Path, disk: Disk) -> Self {
+        let options = Options { disk, ..Options::default() };
+        let (store, recovery) = Store::open(folder, store_keys(), options).unwrap();
         Self::with(store, recovery).await
     }
 
@@ -183,6 +191,27 @@ impl World {
             Judged::Hold(held) => held,
             Judged::Allow(_) => panic!("an export must be held"),
             Judged::Deny(refusal) => panic!("{refusal:?}"),
+        }
+    }
+
+    /// Policy's yes to a read, of labelled columns or of none.
+    pub fn allowed(&self, labels: &[&str]) -> Allowed {
+        let draft = draft("SELECT id FROM orders", 1);
+        let table = TableName { schema: "public".to_owned(), name: "orders".to_owned() };
+        let labels: BTreeSet<Label> = labels.iter().map(|label| Label::parse(label).unwrap()).collect();
+        let reach = vec![Reach { table: table.clone(), labels: labels.clone(), own: false, unknown: false }];
+        let pairs = [(Kind::Read, Resource::Table(table))].into();
+        let impact = Impact { pairs, reach, labels, ..draft.impact };
+        let question = Question {
+            identity: &self.agent,
+            target: &draft.target,
+            impact: &impact,
+            session_labels: &BTreeSet::new(),
+            reason: None,
+        };
+        match self.desk.judge(&question) {
+            Judged::Allow(allowed) => allowed,
+            Judged::Hold(_) | Judged::Deny(_) => panic!("a read must pass"),
         }
     }
 

@@ -14,10 +14,16 @@ const GATES_WAIT_MAX: Duration = Duration::from_secs(20);
 /// How long pages may take to end: a page that hears news never ends by itself.
 const PAGES_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// `SIGXFSZ`: a file may not grow beyond the limit that the system sets.
+const FILE_SIZE: i32 = 25;
+
 /// The signals that stop the gate.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    // Listened to and never acted upon: the write that hit the limit then fails like one on a full disk, and the
+    // gate refuses what it cannot record instead of dying.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -26,7 +32,11 @@ impl Signals {
     /// # Errors
     /// The system does not tell of signals.
     pub fn listen() -> Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
+        })
     }
 
     /// The next one.

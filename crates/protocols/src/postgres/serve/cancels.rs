@@ -18,9 +18,14 @@ pub(super) struct CancelSignal {
 }
 
 impl CancelSignal {
-    /// The connection waits for people from now on: a cancel request withdraws.
-    pub(super) fn begin_hold(&self) {
+    /// Nothing of the client's is under way: what it asked to cancel before has ended.
+    pub(super) fn forget(&self) {
         self.asked.store(false, Ordering::Release);
+    }
+
+    /// The connection waits for people from now on: a cancel request withdraws, and so does one that came while the
+    /// same action was still looked at.
+    pub(super) fn begin_hold(&self) {
         self.holding.store(true, Ordering::Release);
     }
 
@@ -95,9 +100,9 @@ impl Cancels {
     pub(super) fn cancel(&self, pid: i32, secret: &[u8]) -> Option<BackendKey> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let signal = inner.keys.find(pid, secret).and_then(|handle| inner.signals.get(&handle))?;
+        signal.asked.store(true, Ordering::Release);
+        signal.wake.notify_one();
         if signal.holding.load(Ordering::Acquire) {
-            signal.asked.store(true, Ordering::Release);
-            signal.wake.notify_one();
             return None;
         }
         signal.key.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -175,12 +175,23 @@ impl Connection {
         let mut stop = self.shared.stop.clone();
         loop {
             while let Some(message) = frontend::next_message(&mut self.inbuf, Limits::FRONTEND)? {
+                let ends = matches!(message.tag, b'Q' | b'S');
                 self.message(message).await?;
+                if ends {
+                    self.signal.forget();
+                }
             }
             self.flush_client().await?;
             tokio::select! {
                 biased;
-                read = self.client.read_buf(&mut self.inbuf) => if read? == 0 { return Err(Ended::Client) },
+                read = self.client.read_buf(&mut self.inbuf) => {
+                    if read? == 0 {
+                        return Err(Ended::Client);
+                    }
+                    if self.pipeline.is_empty() {
+                        self.signal.forget();
+                    }
+                }
                 read = self.upstream.read_buf(&mut self.upin) => {
                     if read? == 0 {
                         return Err(Ended::Server);

@@ -57,6 +57,11 @@ impl Pipeline {
         self.skipping
     }
 
+    /// Whether nothing was gathered or executed since the last Sync.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.executed.is_empty()
+    }
+
     fn push(&mut self, frame: Bytes, expect: Expect) {
         self.bytes += frame.len();
         self.queue.push(Queued { frame, expect, unjudged: None });
@@ -212,7 +217,10 @@ impl Connection {
             Ok(plan) => plan,
             Err(refusal) => return self.refuse_extended(refusal).await,
         };
-        let (payload, execution) = self.pass(allowed, action, &frame).await?;
+        let (payload, execution) = match self.pass(allowed, action, &frame).await {
+            Ok(passed) => passed,
+            Err(refusal) => return self.refuse_extended(refusal).await,
+        };
         let payload = Bytes::copy_from_slice(payload);
         self.pipeline.judged(portal);
         let described = matches!(self.pipeline.queue.last(), Some(last) if last.is_description());

@@ -175,13 +175,14 @@ impl Connection {
         mut waiting: Waiting,
         changed: Option<&str>,
     ) -> Result<Result<Waiting, Refusal>, Ended> {
+        // Before the client is told: whoever reads the notice may give up at once.
+        self.signal.begin_hold();
         if self.session.wants_notices {
             wording::held(&mut self.out, &waiting, &self.shared.settings.public_url, changed);
         }
         wording::alive(&mut self.out);
         self.flush_client().await?;
         tracing::info!(session = %self.id, request = %waiting.id(), "held");
-        self.signal.begin_hold();
         let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
         let mut stop = self.shared.stop.clone();
         let ended = loop {

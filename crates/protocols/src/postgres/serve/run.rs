@@ -216,7 +216,7 @@ impl Connection {
         allowed: &Allowed,
         action: &ClientAction,
         payload: &'a [u8],
-    ) -> Result<(&'a [u8], Execution), Ended> {
+    ) -> Result<(&'a [u8], Execution), Refusal> {
         let parts = action.digest_parts();
         let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
         let granted = if allowed.obligations().flushed {
@@ -224,7 +224,7 @@ impl Connection {
         } else {
             self.lane.pass(allowed, &parts, payload)
         };
-        Ok(granted.map_err(Ended::Refused)?.release())
+        Ok(granted?.release())
     }
 
     /// How many rows an action would touch: counted where the analysis found a safe way to count, else estimated.

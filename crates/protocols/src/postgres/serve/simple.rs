@@ -51,7 +51,10 @@ impl Connection {
         if self.session.transaction.suspended && !self.resume().await? {
             return Err(Ended::State("a transaction could not be begun again after a hold"));
         }
-        let (payload, execution) = self.pass(allowed, action, frame).await?;
+        let (payload, execution) = match self.pass(allowed, action, frame).await {
+            Ok(passed) => passed,
+            Err(refusal) => return self.refuse_simple(refusal).await,
+        };
         let rows = Rows::new(execution, plan, true, scrubs(analysis));
         self.upout.extend_from_slice(payload);
         self.session.about_to_run(analysis);

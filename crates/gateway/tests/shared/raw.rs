@@ -1,0 +1,145 @@
+//! A client that speaks PostgreSQL's protocol byte by byte, also wrongly. Knows the frame of a message and no more.
+
+use super::WITHIN;
+use countersign_sim::house::{AGENT, House};
+use countersign_sim::shop;
+use std::net::Ipv4Addr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// One connection.
+pub struct Raw {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// By which it can be cancelled, once it is logged in.
+    key: Vec<u8>,
+}
+
+/// One message of the gate.
+#[derive(Debug)]
+pub struct Message {
+    pub tag: u8,
+    pub body: Vec<u8>,
+}
+
+impl Raw {
+    /// Connects and says nothing.
+    pub async fn dial(house: &House) -> Self {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap();
+        Self { stream, buffer: Vec::new(), key: Vec::new() }
+    }
+
+    /// Connects as the agent, up to the first ReadyForQuery.
+    pub async fn login(house: &House) -> Self {
+        let mut raw = Self::dial(house).await;
+        raw.send(&startup(AGENT)).await;
+        raw.send(&message(b'p', &text(&house.token))).await;
+        let welcome = raw.until(b'Z').await;
+        let key = welcome.into_iter().find(|message| message.tag == b'K').expect("a key to cancel by");
+        raw.key = key.body;
+        raw
+    }
+
+    /// Asks to cancel what this connection does, and returns once the gate has dealt with it, as libpq does.
+    pub async fn cancel(&self, house: &House) {
+        let mut other = Self::dial(house).await;
+        other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;
+        other.rest().await;
+    }
+
+    /// Sends bytes. Whether the other side still reads them is seen by what it answers.
+    pub async fn send(&mut self, bytes: &[u8]) {
+        let _ = timeout(WITHIN, self.stream.write_all(bytes)).await.expect("the gate reads on or hangs up");
+    }
+
+    /// Says that nothing more comes.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    /// The next message; none once the gate has hung up.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.take() {
+                return Some(message);
+            }
+            let read =
+                timeout(WITHIN, self.stream.read_buf(&mut self.buffer)).await.expect("an answer or an end");
+            if !matches!(read, Ok(1..)) {
+                return None;
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Message> {
+        let tag = *self.buffer.first()?;
+        let length = self.buffer.get(1..5)?.try_into().map(u32::from_be_bytes).ok()? as usize;
+        let body = self.buffer.get(5..length + 1)?.to_vec();
+        self.buffer.drain(..=length);
+        Some(Message { tag, body })
+    }
+
+    /// The messages up to the first of a tag, that one included.
+    pub async fn until(&mut self, tag: u8) -> Vec<Message> {
+        let mut seen = Vec::new();
+        while let Some(message) = self.next().await {
+            let last = message.tag == tag;
+            seen.push(message);
+            if last {
+                return seen;
+            }
+        }
+        panic!("the gate hung up before `{}`: {seen:?}", char::from(tag));
+    }
+
+    /// What the gate still says before it hangs up.
+    pub async fn rest(&mut self) -> Vec<Message> {
+        let mut seen = Vec::new();
+        while let Some(message) = self.next().await {
+            seen.push(message);
+        }
+        seen
+    }
+}
+
+impl Message {
+    /// A field of an error or a notice.
+    pub fn field(&self, code: u8) -> Option<String> {
+        let mut fields = self.body.split(|byte| *byte == 0);
+        let field = fields.find(|field| field.first() == Some(&code))?;
+        Some(String::from_utf8_lossy(field.get(1..)?).into_owned())
+    }
+}
+
+/// The SQLSTATE of the first error among messages.
+pub fn sqlstate(messages: &[Message]) -> Option<String> {
+    messages.iter().find(|message| message.tag == b'E')?.field(b'C')
+}
+
+/// A message with its tag and its length.
+pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [&[tag], length.to_be_bytes().as_slice(), body].concat()
+}
+
+/// A text that ends as the protocol's texts end.
+pub fn text(text: &str) -> Vec<u8> {
+    [text.as_bytes(), b"\0"].concat()
+}
+
+/// A startup packet of protocol 3.0 for a user.
+pub fn startup(user: &str) -> Vec<u8> {
+    let mut body = 0x0003_0000_u32.to_be_bytes().to_vec();
+    for (name, value) in [("user", user), ("database", shop::DATABASE)] {
+        body.extend([text(name), text(value)].concat());
+    }
+    body.push(0);
+    packet(&body)
+}
+
+/// An opening packet: a length and a body, without a tag.
+pub fn packet(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [length.to_be_bytes().as_slice(), body].concat()
+}
