@@ -7,4 +7,5 @@ mod refused;
 mod revoked;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod streaming;
 mod waiting;
