@@ -259,3 +259,30 @@ async fn a_store_is_not_opened_twice_and_the_first_goes_on() {
     tokio::time::timeout(WITHIN, until("the log verifies", published)).await.unwrap();
     assert_the_log_verifies(&house).await;
 }
+
+/// The server keeps 63 bytes of a name: two that begin alike are one to it. With longer ones a text that was judged could
+/// be exchanged for another behind its name.
+#[tokio::test]
+async fn a_name_that_the_server_cuts_short_exchanges_nothing_behind_it() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    let name = |end: &str| text(&format!("{}{end}", "n".repeat(63)));
+    let parse = |end: &str, sql: &str| message(b'P', &[name(end), text(sql), vec![0, 0]].concat());
+    let sync = message(b'S', b"");
+    let harmless = [parse("x", "SELECT 1"), sync.clone()].concat();
+    raw.send(&harmless).await;
+    assert_eq!(sqlstate(&raw.until(b'Z').await).as_deref(), Some("42622"));
+    let close = message(b'C', &[b"S".to_vec(), name("y")].concat());
+    raw.send(&[close, sync.clone(), parse("z", "DELETE FROM order_items"), sync.clone()].concat()).await;
+    raw.until(b'Z').await;
+    raw.until(b'Z').await;
+    let bind = message(b'B', &[text(""), name("x"), vec![0; 6]].concat());
+    let execute = message(b'E', &[text(""), vec![0; 4]].concat());
+    raw.send(&[bind, execute, sync].concat()).await;
+    assert_eq!(sqlstate(&raw.until(b'Z').await).as_deref(), Some("42622"));
+    assert!(reached(&house, "DELETE FROM order_items").await.is_empty());
+    // A name of 63 bytes is a name.
+    raw.send(&[parse("", "SELECT 1"), message(b'S', b"")].concat()).await;
+    assert_eq!(sqlstate(&raw.until(b'Z').await), None);
+    assert_all_is_well(&house, "long names").await;
+}
