@@ -270,3 +270,14 @@ fn what_clients_say_all_day_is_not_held() {
         );
     }
 }
+
+#[test]
+fn nothing_is_counted_or_planned_beforehand_but_what_is_about_rows() {
+    for sql in
+        ["SELECT pg_sleep(9)", "SELECT * FROM pg_authid", "SELECT nextval('app.tickets'), pg_reload_conf()"]
+    {
+        let statement = analyse(sql).statements.remove(0);
+        assert_eq!((statement.count_query, statement.estimate_query), (None, None), "{sql}");
+    }
+    assert!(analyse("SELECT * FROM customers").statements[0].count_query.is_some());
+}

@@ -67,11 +67,14 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// An agent, a target, a database.
+type Where = (String, String, String);
+
 /// Reads the statements of tests as a fresh session of their agent would.
 struct Statements<'h> {
     house: &'h House,
     // One connection to a server for all tests of an agent there.
-    worlds: RefCell<BTreeMap<(String, String, String), (World<'h>, Simulated)>>,
+    worlds: RefCell<BTreeMap<Where, (World<'h>, Simulated)>>,
 }
 
 impl Statements<'_> {

@@ -204,7 +204,7 @@ impl Known {
         // A constraint over the table's own labelled columns tells nobody what stands in them.
         let kinds = analysis.joined.pairs.iter().filter(|(kind, on)| {
             let own = matches!(on, Resource::Table(name) if name == of);
-            !harmless.contains(kind) && !(*kind == Kind::Reveal && own)
+            !(harmless.contains(kind) || (*kind == Kind::Reveal && own))
         });
         analysis.joined.opaque || kinds.count() > 0
     }

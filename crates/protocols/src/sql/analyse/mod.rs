@@ -212,7 +212,10 @@ impl Text<'_> {
             _ => false,
         };
         let proven_read = by_nature && only_looks && !impact.opaque && !walk.locks && !walk.drops_database;
-        let sure = !impact.opaque && walk.missing.is_empty();
+        // For a card rows are counted or estimated only of what looks at tables or changes them.
+        let on_rows = [Kind::Read, Kind::Export, Kind::Reveal, Kind::Write, Kind::Delete];
+        let only_rows = walk.pairs.iter().all(|(kind, _)| on_rows.contains(kind));
+        let sure = !impact.opaque && walk.missing.is_empty() && only_rows;
         let count_query = match (&what, node) {
             (What::Select, _) if proven_read && sure => Some(count::of_query(text)),
             (What::CopyOut { table: Some(table) }, _) if sure => {
@@ -228,8 +231,7 @@ impl Text<'_> {
         };
         let explainable =
             matches!(what, What::Select | What::Insert | What::Update | What::Delete | What::Merge) && sure;
-        let calls_code = impact.kinds().contains(&Kind::Execute);
-        let estimate_query = (explainable && !calls_code).then(|| count::estimate(text));
+        let estimate_query = explainable.then(|| count::estimate(text));
         Statement {
             output: output(walk, &what, &impact),
             proven_read,
