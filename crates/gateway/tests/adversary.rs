@@ -1,0 +1,107 @@
+//! Statements that were written to get past the gate, each with the answer it must get: `tests/adversary/lines.jsonl`, over
+//! `tests/adversary/schema.sql` at a real server. What is found later is added there. Nothing of it runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use countersign_sim::house::House;
+use countersign_sim::scratch::work_tree;
+use countersign_sim::shop;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What is labelled there: schema, table, column, label.
+const LABELS: [(&str, &str, &str, &str); 13] = [
+    ("public", "customers", "name", "pii.name"),
+    ("public", "customers", "email", "pii.email"),
+    ("public", "customers", "phone", "pii.phone"),
+    ("public", "customers", "card_last4", "pci.card"),
+    ("public", "payments", "iban", "pci.iban"),
+    ("public", "support_tickets", "body", "pii.text"),
+    ("app", "logins", "system_user", "pii.email"),
+    ("public", "people_1", "mail", "pii.email"),
+    ("public", "pets", "owner_mail", "pii.email"),
+    ("app", "profiles", "home", "pii.address"),
+    ("app", "profiles", "tags", "pii.text"),
+    ("app", "profiles", "data", "pii.text"),
+    ("app", "keyless", "mail", "pii.email"),
+];
+
+#[tokio::test]
+async fn no_statement_of_the_adversary_says_less_than_it_does() {
+    let mut house = House::open().await.unwrap();
+    house.stop().await.unwrap();
+    wild(&house).await;
+    let text = std::fs::read_to_string(work_tree().join("tests/adversary/lines.jsonl")).unwrap();
+    let mut sessions: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for line in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        let session = line["session"].as_str().unwrap_or_default().to_owned();
+        sessions.entry(session).or_default().push(line);
+    }
+    let (mut wrong, mut lines) = (Vec::new(), 0);
+    for said in sessions.values() {
+        for (answer, line) in batch(&house, said).await.iter().zip(said) {
+            lines += 1;
+            if answer["verdict"] != line["expect"] {
+                wrong.push(format!("expected {}, found {answer}: {}", line["expect"], line["sql"]));
+            }
+        }
+    }
+    assert!(lines > 500, "found {lines} lines: the corpus only grows");
+    assert!(wrong.is_empty(), "{} of {lines}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// The adversary's own schema in the place of the shop, accepted and labelled.
+async fn wild(house: &House) {
+    let server = house.server.superuser("postgres").await.unwrap();
+    for sql in [
+        format!("DROP DATABASE {} WITH (FORCE)", shop::DATABASE),
+        format!("CREATE DATABASE {}", shop::DATABASE),
+    ] {
+        server.batch_execute(&sql).await.unwrap();
+    }
+    let schema = std::fs::read_to_string(work_tree().join("tests/adversary/schema.sql")).unwrap();
+    house.change(&schema).await.unwrap();
+    let catalogue = house.folder().join("catalogue/shop.toml");
+    std::fs::remove_file(&catalogue).unwrap();
+    house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await.unwrap();
+    let accepted = std::fs::read_to_string(&catalogue).unwrap();
+    std::fs::write(&catalogue, labelled(&accepted)).unwrap();
+}
+
+fn labelled(catalogue: &str) -> String {
+    let value = |line: &str, key: &str| {
+        line.strip_prefix(key)?
+            .strip_prefix(" = \"")
+            .and_then(|rest| rest.strip_suffix('"'))
+            .map(str::to_owned)
+    };
+    let (mut schema, mut table, mut set) = (String::new(), String::new(), 0);
+    let mut out = String::new();
+    for line in catalogue.lines() {
+        schema = value(line, "schema").unwrap_or(schema);
+        table = value(line, "name").unwrap_or(table);
+        let label = LABELS.iter().find(|(s, t, column, _)| {
+            *s == schema && *t == table && line.trim_start().starts_with(&format!("{{ name = \"{column}\","))
+        });
+        out += &match label {
+            Some((_, _, _, label)) => {
+                set += 1;
+                line.replace("labels = []", &format!("labels = [\"{label}\"]"))
+            }
+            None if schema == "features" && line == "own = []" => "own = [\"etl-agent\"]".to_owned(),
+            None => line.to_owned(),
+        };
+        out.push('\n');
+    }
+    assert_eq!(set, LABELS.len(), "every labelled column is there");
+    out
+}
+
+async fn batch(house: &House, said: &[Value]) -> Vec<Value> {
+    let line = |line: &Value| format!("{}\n", json!({ "sql": line["sql"], "params": line["params"] }));
+    let input: String = said.iter().map(line).collect();
+    let arguments = ["explain", "--as", "etl-agent", "--target", "shop", "--json", "--batch", "-"];
+    let done = house.countersign.run_with(&arguments, &input).await.unwrap();
+    let answers: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), said.len(), "{done:?}");
+    answers
+}
