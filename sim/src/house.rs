@@ -8,15 +8,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::clients::{Driver, Whom};
+pub use crate::configured::{AGENT, Ports};
+use crate::configured::{Cast, configure};
 use crate::process::{Countersign, Finished};
 use crate::psql::Psql;
 use crate::running::{Output, Running};
-use crate::scratch::{self, Folder};
+use crate::scratch::Folder;
 use crate::scratch_pg::{Options, ScratchPg};
 use crate::shop::{self, Shop};
 
-/// The agent.
-pub const AGENT: &str = "etl-agent";
 /// The approver: the log's first.
 pub const APPROVER: &str = "ada";
 /// A second approver.
@@ -28,28 +28,22 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How long a held statement's notice may take.
 const NOTICE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Which columns hold what: table, column, label.
-const LABELS: [(&str, &str, &str); 6] = [
-    ("customers", "name", "pii.name"),
-    ("customers", "email", "pii.email"),
-    ("customers", "phone", "pii.phone"),
-    ("customers", "card_last4", "pci.card"),
-    ("payments", "iban", "pci.iban"),
-    ("support_tickets", "body", "pii.text"),
-];
+/// Everybody in it.
+const PEOPLE: &str = r#"[[people]]
+name = "ada"
+display = "Ada Byron"
+groups = ["approvers"]
 
-/// The ports that are listened on.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    /// The inbox.
-    pub web: u16,
-    /// Health and metrics.
-    pub ops: u16,
-    /// The gate, for agents.
-    pub gate: u16,
-    /// The database server.
-    pub server: u16,
-}
+[[people]]
+name = "grace"
+display = "Grace Murray"
+groups = ["approvers"]
+
+[[people]]
+name = "mara"
+display = "Mara Lindqvist"
+groups = ["approvers"]
+"#;
 
 /// Everything that runs. Dropped in this order: the gate, the server, the folder.
 pub struct House {
@@ -107,13 +101,10 @@ impl House {
         let countersign = Countersign::in_folder(folder.path())?;
         let server = ScratchPg::start(options).await?;
         let shop = Shop::open(&server).await?;
-        let ports = Ports {
-            web: scratch::free_port()?,
-            ops: scratch::free_port()?,
-            gate: scratch::free_port()?,
-            server: server.port(),
-        };
-        configure(&countersign, folder.path(), ports, &shop, more).await?;
+        let ports = Ports::free(server.port())?;
+        let origin = "house.countersign.invalid";
+        let cast = Cast { approver: APPROVER, people: PEOPLE, owner: OWNER, origin, more };
+        configure(&countersign, folder.path(), ports, &shop, cast).await?;
         let key = make_key(folder.path())?;
         let token = issue(&countersign).await?;
         let mut house = Self { gate: None, server, folder, countersign, ports, token, shop, key };
@@ -394,116 +385,4 @@ fn make_key(folder: &Path) -> Result<PathBuf> {
         bail!("ssh-keygen: {}", String::from_utf8_lossy(&done.stderr));
     }
     Ok(path)
-}
-
-async fn configure(
-    countersign: &Countersign,
-    folder: &Path,
-    ports: Ports,
-    shop: &Shop,
-    more: &str,
-) -> Result<()> {
-    let origin = format!("house.countersign.invalid/{}", scratch::random_word(6)?);
-    let init = ["init", ".", "--approver", APPROVER, "--origin", &origin];
-    countersign.run(&init).await?.success().context("countersign init")?;
-    std::fs::write(folder.join("countersign.toml"), configuration(ports, &origin) + more)?;
-    std::fs::create_dir_all(folder.join("secrets"))?;
-    scratch::write_private(&folder.join("secrets/shop_rw"), &shop.writer_password)?;
-    scratch::write_private(&folder.join("secrets/reporting_ro"), &shop.reader_password)?;
-    scratch::write_private(&folder.join("secrets/log-reader"), &scratch::random_word(16)?)?;
-    let sync = ["catalogue", "sync", "--target", "shop", "--accept"];
-    countersign.run(&sync).await?.success().context("countersign catalogue sync")?;
-    let catalogue = folder.join("catalogue/shop.toml");
-    let text = labelled(&std::fs::read_to_string(&catalogue)?)?;
-    Ok(std::fs::write(catalogue, text)?)
-}
-
-fn configuration(ports: Ports, origin: &str) -> String {
-    let Ports { web, ops, gate, server } = ports;
-    format!(
-        r#"data_dir = "data"
-keys_dir = "keys"
-public_url = "http://localhost:{web}"
-first_approver = "{APPROVER}"
-
-[log]
-origin = "{origin}"
-reader_tokens = [{{ file = "secrets/log-reader" }}]
-
-[web]
-listen = "127.0.0.1:{web}"
-rp_id = "localhost"
-
-[ops]
-listen = "127.0.0.1:{ops}"
-
-[[people]]
-name = "{APPROVER}"
-display = "Ada Byron"
-groups = ["approvers"]
-
-[[people]]
-name = "{SECOND}"
-display = "Grace Murray"
-groups = ["approvers"]
-
-[[people]]
-name = "{OWNER}"
-display = "Mara Lindqvist"
-groups = ["approvers"]
-
-[[agents]]
-name = "{AGENT}"
-groups = ["agents"]
-owner = "{OWNER}"
-pipeline = "nightly-features"
-
-[masks]
-"pii.name" = "token"
-"pii.email" = "partial"
-"pii.phone" = "null"
-"pii.text" = "null"
-"pci.card" = "null"
-"pci.iban" = "partial"
-
-[targets.shop]
-env = "prod"
-listen = "127.0.0.1:{gate}"
-address = "127.0.0.1:{server}"
-tls = "disable"
-databases = {{ shop = {{ catalogue = "catalogue/shop.toml" }} }}
-roles = {{ {AGENT} = {{ role = "shop_rw", password = {{ file = "secrets/shop_rw" }} }} }}
-catalogue_role = {{ role = "reporting_ro", password = {{ file = "secrets/reporting_ro" }} }}
-"#
-    )
-}
-
-/// A catalogue as `countersign catalogue sync --accept` writes it, with labels and owners added by somebody who knows.
-fn labelled(catalogue: &str) -> Result<String> {
-    let (mut table, mut schema, mut set) = (String::new(), String::new(), 0);
-    let mut lines = Vec::new();
-    for line in catalogue.lines() {
-        if let Some(name) = value_of(line, "schema") {
-            schema = name;
-        } else if let Some(name) = value_of(line, "name") {
-            table = name;
-        }
-        let start = |column: &str| line.trim_start().starts_with(&format!("{{ name = \"{column}\","));
-        let label = LABELS.iter().find(|(of, column, _)| *of == table && start(column));
-        lines.push(match label {
-            Some((_, _, label)) if line.contains("labels = []") => {
-                set += 1;
-                line.replace("labels = []", &format!("labels = [\"{label}\"]"))
-            }
-            _ if schema == "features" && line == "own = []" => format!("own = [\"{AGENT}\"]"),
-            _ => line.to_owned(),
-        });
-    }
-    ensure!(set == LABELS.len(), "expected {} columns to label in the catalogue, found {set}", LABELS.len());
-    Ok(lines.join("\n") + "\n")
-}
-
-fn value_of(line: &str, key: &str) -> Option<String> {
-    let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?;
-    Some(rest.trim().trim_matches('"').to_owned())
 }

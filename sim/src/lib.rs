@@ -4,6 +4,7 @@
 //! started them (see [`running`]). It knows nothing of requests, policies or the log.
 
 pub mod clients;
+pub mod configured;
 pub mod house;
 pub mod http;
 pub mod kill9;

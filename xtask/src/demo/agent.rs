@@ -9,7 +9,7 @@ use countersign_sim::psql::Psql;
 use countersign_sim::running::{Output, Running};
 use countersign_sim::shop;
 
-use super::config::AGENT;
+use countersign_sim::configured::AGENT;
 
 /// How long a held statement's notice may take.
 const NOTICE_WITHIN: Duration = Duration::from_secs(20);

@@ -5,7 +5,7 @@ use countersign_sim::scratch;
 use countersign_sim::shop;
 
 use super::Story;
-use super::config::{self, AGENT};
+use countersign_sim::configured::{AGENT, TARGET};
 
 /// Things to try, as the agent types them.
 const TRY: [&str; 6] = [
@@ -33,7 +33,7 @@ pub async fn stay(story: &Story) -> Result<()> {
     voice.tell("And as whoever operates the gate:");
     let program = scratch::work_tree().join("target/quick/countersign");
     let program = format!("cd {folder} && {}", program.display());
-    let explain = format!("explain --as {AGENT} --target {} --sql 'TRUNCATE orders'", config::TARGET);
+    let explain = format!("explain --as {AGENT} --target {} --sql 'TRUNCATE orders'", TARGET);
     voice.offered("what waits", &format!("{program} requests list"));
     voice.offered("what would happen", &format!("{program} {explain}"));
     voice.offered("everything else", &format!("{program} --help"));

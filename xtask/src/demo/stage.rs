@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use countersign_sim::configured::{AGENT, Cast, Ports, configure};
 use countersign_sim::process::Countersign;
 use countersign_sim::running::Running;
 use countersign_sim::scratch::{self, Folder};
@@ -12,7 +13,7 @@ use countersign_sim::scratch_pg::{Options, ScratchPg};
 use countersign_sim::shop::{self, Shop};
 
 use super::agent::Agent;
-use super::config::{self, AGENT, Ports, TARGET};
+use super::config;
 use super::voice::Voice;
 
 /// How long the gate may take to say that it is ready.
@@ -50,15 +51,13 @@ impl Stage {
                 },
             )
             .await?;
-        let ports = Ports {
-            web: scratch::free_port()?,
-            ops: scratch::free_port()?,
-            gate: scratch::free_port()?,
-            server: server.port(),
-        };
+        let ports = Ports::free(server.port())?;
+        let origin = "demo.countersign.invalid";
+        let cast =
+            Cast { approver: config::PLAYER, people: config::PEOPLE, owner: config::OWNER, origin, more: "" };
         voice
             .work("Making the gate's keys and its configuration, and accepting the shop's catalogue", async {
-                configure(&countersign, folder.path(), ports, &shop).await
+                configure(&countersign, folder.path(), ports, &shop, cast).await
             })
             .await?;
         let gate = voice.work("Starting countersign serve", serve(&countersign)).await?;
@@ -118,30 +117,6 @@ impl Stage {
         ensure!(self.gate.is_alive(), "the gate has ended\n{}", self.gate.said());
         Ok(())
     }
-}
-
-async fn configure(countersign: &Countersign, folder: &Path, ports: Ports, shop: &Shop) -> Result<()> {
-    let origin = format!("demo.countersign.invalid/{}", scratch::random_word(6)?);
-    let init = ["init", ".", "--approver", config::PLAYER, "--origin", &origin];
-    countersign.run(&init).await?.success().context("countersign init")?;
-    std::fs::write(folder.join("countersign.toml"), config::configuration(ports, &origin))?;
-    std::fs::create_dir_all(folder.join("secrets"))?;
-    let secrets = [
-        (config::WRITER_PASSWORD, shop.writer_password.clone()),
-        (config::READER_PASSWORD, shop.reader_password.clone()),
-        (config::READER_TOKEN, scratch::random_word(16)?),
-    ];
-    for (name, secret) in secrets {
-        scratch::write_private(&folder.join(name), &secret)?;
-    }
-    let sync = ["catalogue", "sync", "--target", TARGET, "--accept"];
-    countersign.run(&sync).await?.success().context("countersign catalogue sync")?;
-    let catalogue = folder.join(config::CATALOGUE);
-    let found = std::fs::read_to_string(&catalogue)
-        .with_context(|| format!("`catalogue sync --accept` was to write `{}`", catalogue.display()))?;
-    std::fs::write(&catalogue, config::labelled(&found)?)?;
-    countersign.run(&["check"]).await?.success().context("countersign check")?;
-    Ok(())
 }
 
 async fn serve(countersign: &Countersign) -> Result<Running> {

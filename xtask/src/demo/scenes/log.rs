@@ -9,7 +9,7 @@ use countersign_sim::process;
 use serde_json::Value;
 
 use super::Story;
-use crate::demo::config::READER_TOKEN;
+use countersign_sim::configured::READER_TOKEN;
 
 const LOG_KEY: &str = "keys/log.vkey";
 /// Which byte of the entries a forger changes.

@@ -13,8 +13,8 @@ use countersign_sim::running::Running;
 
 use super::Story;
 use super::agent::{self, Held};
-use super::config::AGENT;
 use super::person::{Ended, Wish};
+use countersign_sim::configured::AGENT;
 
 /// A scene in play.
 type Playing<'a> = Pin<Box<dyn Future<Output = Result<()>> + 'a>>;

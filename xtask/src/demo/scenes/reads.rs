@@ -9,8 +9,8 @@ use countersign_sim::scratch_pg;
 use serde_json::Value;
 
 use super::Story;
-use crate::demo::config::AGENT;
 use crate::demo::person::Ended;
+use countersign_sim::configured::AGENT;
 
 /// How long a driver may take.
 const DRIVER_WITHIN: Duration = Duration::from_secs(20);
