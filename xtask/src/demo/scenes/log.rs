@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use countersign_sim::clients;
 use countersign_sim::process;
 use serde_json::Value;
@@ -11,6 +13,8 @@ use serde_json::Value;
 use super::Story;
 use countersign_sim::configured::READER_TOKEN;
 
+/// What stands before an Ed25519 public key in DER (RFC 8410, section 4).
+const ED25519_DER: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const LOG_KEY: &str = "keys/log.vkey";
 /// Which byte of the entries a forger changes.
 const FORGED_BYTE: usize = 40;
@@ -80,15 +84,48 @@ async fn forged(story: &Story) -> Result<()> {
         .checked("one changed bit is found", done.code == Some(1) && done.stdout.contains("DOES NOT FIT"))
 }
 
-/// A program that is not ours, where it is installed (by `scripts/setup --for test`).
+/// Programs that are not ours: OpenSSL over the checkpoint's signature, and a verifier of such logs where there is one
+/// (`scripts/setup` says where not).
 async fn by_others(story: &Story) -> Result<()> {
+    openssl(story).await?;
     let Some(program) = clients::log_verifier() else { return Ok(()) };
     let folder = story.stage.folder();
     let mut command = tokio::process::Command::new(program);
     command.arg("verify-checkpoint").arg("--tiles").arg(folder.join("data/tiles"));
     command.arg("--vkey-file").arg(folder.join(LOG_KEY));
+    story.voice.typed("auditor$", "aics-tlog verify-checkpoint --tiles data/tiles --vkey-file keys/log.vkey");
     let done = process::run(command, "", OTHERS_WITHIN).await?;
     story.voice.checked("aics-tlog, a verifier that is not ours, accepts the log", done.success().is_ok())
+}
+
+/// The signed checkpoint by OpenSSL: the note's text, the signature behind it, the key of the verifier's line (C2SP
+/// signed-note: base64 of a byte for Ed25519 and the key; base64 of four bytes of its hash and the signature).
+async fn openssl(story: &Story) -> Result<()> {
+    let folder = story.stage.folder();
+    let note = std::fs::read_to_string(folder.join("data/tiles/checkpoint"))?;
+    let (text, signed) = note.split_once("\n\n").context("a note is a text, an empty line, signatures")?;
+    let signature = base64(signed.split_whitespace().nth(2).context("a signature")?)?;
+    let line = std::fs::read_to_string(folder.join(LOG_KEY))?;
+    let key = base64(line.trim().splitn(3, '+').nth(2).context("a key")?)?;
+    std::fs::write(folder.join("note.txt"), format!("{text}\n"))?;
+    std::fs::write(folder.join("note.sig"), signature.get(4..).context("a signature")?)?;
+    let mut public = ED25519_DER.to_vec();
+    public.extend(key.get(1..).context("a key")?);
+    std::fs::write(folder.join("log.der"), public)?;
+    let arguments =
+        "pkeyutl -verify -pubin -keyform DER -inkey log.der -rawin -in note.txt -sigfile note.sig";
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(arguments.split(' ')).current_dir(folder);
+    story.voice.typed("auditor$", &format!("openssl {arguments}"));
+    let done = process::run(command, "", OTHERS_WITHIN).await?;
+    story.voice.checked(
+        "OpenSSL, which is not ours either, accepts the checkpoint's signature",
+        done.code == Some(0),
+    )
+}
+
+fn base64(text: &str) -> Result<Vec<u8>> {
+    STANDARD.decode(text).with_context(|| format!("expected base64, found `{text}`"))
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {
