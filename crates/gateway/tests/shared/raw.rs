@@ -1,9 +1,10 @@
 //! A client that speaks PostgreSQL's protocol byte by byte, also wrongly. Knows the frame of a message and no more.
 
 use super::WITHIN;
-use countersign_sim::house::{AGENT, House};
+use countersign_sim::house::{AGENT, Held, House};
 use countersign_sim::shop;
 use std::net::Ipv4Addr;
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -53,6 +54,23 @@ impl Raw {
         let _ = timeout(WITHIN, self.stream.write_all(bytes)).await.expect("the gate reads on or hangs up");
     }
 
+    /// Sends messages and takes the answers up to ReadyForQuery.
+    pub async fn ask(&mut self, messages: &[&[u8]]) -> Vec<Message> {
+        self.send(&messages.concat()).await;
+        self.until(b'Z').await
+    }
+
+    /// The notice that says what is held; everything before it is passed over.
+    pub async fn held(&mut self) -> Held {
+        loop {
+            let message = self.next().await.expect("a notice before the gate hangs up");
+            assert!(!matches!(message.tag, b'E' | b'Z'), "expected a hold, found {message:?}");
+            if let Some(held) = message.field(b'H').as_deref().and_then(Held::parse) {
+                return held;
+            }
+        }
+    }
+
     /// Says that nothing more comes.
     pub async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;
@@ -83,12 +101,15 @@ impl Raw {
     /// The messages up to the first of a tag, that one included.
     pub async fn until(&mut self, tag: u8) -> Vec<Message> {
         let mut seen = Vec::new();
+        let begun = Instant::now();
         while let Some(message) = self.next().await {
             let last = message.tag == tag;
             seen.push(message);
             if last {
                 return seen;
             }
+            // Signs of life are no answer.
+            assert!(begun.elapsed() < WITHIN, "no `{}` in time: {seen:?}", char::from(tag));
         }
         panic!("the gate hung up before `{}`: {seen:?}", char::from(tag));
     }
@@ -142,4 +163,58 @@ pub fn startup(user: &str) -> Vec<u8> {
 pub fn packet(body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap();
     [length.to_be_bytes().as_slice(), body].concat()
+}
+
+/// Messages of the extended protocol, as a client would send them.
+pub mod extended {
+    use super::{Message, message, text};
+
+    pub const SYNC: [u8; 5] = [b'S', 0, 0, 0, 4];
+    pub const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
+
+    pub fn query(sql: &str) -> Vec<u8> {
+        message(b'Q', &text(sql))
+    }
+
+    pub fn parse(name: &str, sql: &str) -> Vec<u8> {
+        message(b'P', &[text(name), text(sql), vec![0, 0]].concat())
+    }
+
+    /// Without values; everything as text.
+    pub fn bind(portal: &str, statement: &str) -> Vec<u8> {
+        message(b'B', &[text(portal), text(statement), vec![0; 6]].concat())
+    }
+
+    pub fn describe(what: u8, name: &str) -> Vec<u8> {
+        message(b'D', &[vec![what], text(name)].concat())
+    }
+
+    pub fn close(what: u8, name: &str) -> Vec<u8> {
+        message(b'C', &[vec![what], text(name)].concat())
+    }
+
+    pub fn execute(portal: &str, rows_max: u32) -> Vec<u8> {
+        message(b'E', &[text(portal), rows_max.to_be_bytes().to_vec()].concat())
+    }
+
+    /// A text as the unnamed statement, bound and executed.
+    pub fn run(sql: &str) -> Vec<u8> {
+        [parse("", sql), bind("", ""), execute("", 0)].concat()
+    }
+
+    /// The tags of messages, without what a server may say at any time.
+    pub fn tags(messages: &[Message]) -> String {
+        messages.iter().map(|message| char::from(message.tag)).filter(|tag| !"SN".contains(*tag)).collect()
+    }
+
+    /// The first cell of each row.
+    pub fn cells(messages: &[Message]) -> Vec<String> {
+        let rows = messages.iter().filter(|message| message.tag == b'D');
+        rows.map(|row| {
+            let length = u32::from_be_bytes(row.body[2..6].try_into().unwrap());
+            let end = if length == u32::MAX { 6 } else { 6 + length as usize };
+            String::from_utf8_lossy(&row.body[6..end]).into_owned()
+        })
+        .collect()
+    }
 }

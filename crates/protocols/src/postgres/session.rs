@@ -2,17 +2,19 @@
 //! the gate's own settings. Pure; knows no socket and decides nothing.
 
 use super::codec::TransactionStatus;
-use super::reply::Then;
+use super::reply::{Ran, Then};
 use crate::sql::session::SessionState;
 use crate::sql::{Analysis, Statement, What};
-use bytes::Bytes;
 use countersign_core::effect::Param;
+use countersign_core::kind::Kind;
 use countersign_desk::Execution;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Prepared statements that one session may keep.
 pub const PREPARED_MAX: usize = 10_000;
+/// Bytes of their texts.
+pub const PREPARED_BYTES_MAX: usize = 64 << 20;
 /// Portals that one session may keep.
 pub const PORTALS_MAX: usize = 1_000;
 /// The longest reason that an agent may state, in bytes.
@@ -25,10 +27,14 @@ pub struct Prepared {
     pub sql: Arc<str>,
     /// The parameter types that the client named.
     pub param_types: Arc<[u32]>,
+    /// The version of the server's facts under which the server read the text; 0 where that cannot be said. Under
+    /// another the server may still mean what a name meant then.
+    pub epoch: u64,
+    /// By PREPARE and not by Parse: the types that it gave to its parameters are not known here.
+    pub by_sql: bool,
 }
 
 /// A portal: a statement with its values.
-#[derive(Clone)]
 pub struct Portal {
     /// The statement.
     pub statement: Prepared,
@@ -38,8 +44,8 @@ pub struct Portal {
     pub params: Vec<Param>,
     /// The result formats that were asked for.
     pub result_formats: Vec<i16>,
-    /// The Bind message, byte by byte.
-    pub bind: Bytes,
+    /// The settings under which it was bound, by [`Session::state_version`]: names in it mean what they meant then.
+    pub state_version: u64,
 }
 
 /// The transaction as the client sees it.
@@ -64,11 +70,16 @@ pub struct Session {
     /// Statements by name; the unnamed one under the empty name.
     pub prepared: HashMap<String, Prepared>,
     /// Portals by name.
-    pub portals: HashMap<String, Portal>,
+    pub portals: HashMap<String, Arc<Portal>>,
     /// The transaction.
     pub transaction: Transaction,
     /// What decides how names are resolved.
     pub state: SessionState,
+    /// Grows whenever the server's part of `state` changes.
+    pub state_version: u64,
+    /// Nothing but reads that leave no trace has run since the server was last ready: there is nothing in an implicit
+    /// transaction that a failure would have to undo.
+    pub only_reads_since_ready: bool,
     /// Something may have changed `state` at the server: ask before the next analysis.
     pub state_is_stale: bool,
     /// Why, as stated by the agent (`SET countersign.reason`).
@@ -88,6 +99,8 @@ impl Session {
             portals: HashMap::new(),
             transaction: Transaction::default(),
             state,
+            state_version: 0,
+            only_reads_since_ready: true,
             state_is_stale: true,
             reason: None,
             wants_notices: true,
@@ -141,25 +154,57 @@ impl Session {
             && (self.read_committed || self.transaction.opening.iter().any(|text| named(text)))
     }
 
-    /// Forgets statements whose names a text may give another meaning, whatever becomes of it: PREPARE is not undone
-    /// by a rollback.
-    pub fn about_to_run(&mut self, analysis: &Analysis) {
-        for statement in &analysis.statements {
-            match &statement.what {
-                What::Prepare { name, .. } | What::Deallocate { name: Some(name) } => {
-                    self.prepared.remove(name);
-                }
-                What::Deallocate { name: None } | What::Discard { all: true, .. } => self.prepared.clear(),
-                _ => {}
-            }
+    /// Whether one more statement of this length may be kept.
+    pub fn may_keep(&self, text: &str) -> bool {
+        let kept: usize = self.prepared.values().map(|prepared| prepared.sql.len()).sum();
+        self.prepared.len() < PREPARED_MAX && kept + text.len() <= PREPARED_BYTES_MAX
+    }
+
+    /// The server is ready for the next query, in this state. Portals end with their transaction.
+    pub fn ready(&mut self, status: TransactionStatus) {
+        self.status = status;
+        self.only_reads_since_ready = true;
+        if status == TransactionStatus::Idle {
+            self.portals.clear();
         }
     }
 
+    /// Forgets what a text may have given another meaning, where nobody can say how far it came: PREPARE is not undone
+    /// by a rollback.
+    pub fn forget_names(&mut self, analysis: &Analysis) {
+        analysis.statements.iter().for_each(|statement| self.forget_names_of(statement));
+    }
+
+    fn forget_names_of(&mut self, statement: &Statement) {
+        match &statement.what {
+            What::Prepare { name, .. } | What::Deallocate { name: Some(name) } => {
+                self.prepared.remove(name);
+            }
+            What::Deallocate { name: None } => self.prepared.clear(),
+            What::DeclareCursor { name, .. } | What::Close { cursor: Some(name) } => {
+                self.portals.remove(name);
+            }
+            What::Close { cursor: None } | What::Commit { .. } | What::Rollback { .. } => {
+                self.portals.clear();
+            }
+            What::Discard { all: true, .. } => {
+                self.prepared.clear();
+                self.portals.clear();
+            }
+            _ if statement.impact.opaque => self.doubt_names(),
+            _ => {}
+        }
+    }
+
+    // Code that is not understood can prepare, deallocate, declare and close.
+    fn doubt_names(&mut self) {
+        self.portals.clear();
+        self.prepared.retain(|_, prepared| !prepared.by_sql);
+        self.prepared.values_mut().for_each(|prepared| prepared.epoch = 0);
+    }
+
     /// Takes what the server has confirmed.
-    ///
-    /// # Errors
-    /// The session keeps more statements or portals than it may.
-    pub fn confirmed(&mut self, then: Then) -> Result<(), &'static str> {
+    pub fn confirmed(&mut self, then: Then) {
         match then {
             Then::Prepared(name, prepared) => {
                 self.prepared.insert(name, prepared);
@@ -173,38 +218,44 @@ impl Session {
             Then::PortalClosed(name) => {
                 self.portals.remove(&name);
             }
-        }
-        match (self.prepared.len() > PREPARED_MAX, self.portals.len() > PORTALS_MAX) {
-            (true, _) => Err("prepared_max"),
-            (_, true) => Err("portals_max"),
-            (false, false) => Ok(()),
+            Then::Ran(Ran { analysis, text, failed: false, epoch }) => self.ran(&analysis, &text, epoch),
+            Then::Ran(Ran { analysis, failed: true, .. }) => self.failed(&analysis),
+            Then::Nothing => {}
         }
     }
 
-    /// Notes what a statement does to the session, once the server has run it.
-    pub fn ran(&mut self, analysis: &Analysis, text: &str) {
+    /// Notes that a text failed, perhaps after a part of it had run.
+    pub fn failed(&mut self, analysis: &Analysis) {
+        self.forget_names(analysis);
+        self.state_is_stale = true;
+        self.transaction.only_reads = false;
+        self.only_reads_since_ready = false;
+    }
+
+    /// Notes what a text does to the session, once the server has run it, under these facts.
+    pub fn ran(&mut self, analysis: &Analysis, text: &str, epoch: u64) {
         for statement in &analysis.statements {
-            self.ran_one(statement, text);
+            self.forget_names_of(statement);
+            self.only_reads_since_ready &= leaves_no_trace(statement);
+            self.ran_one(statement, text, epoch);
         }
     }
 
-    fn ran_one(&mut self, statement: &Statement, text: &str) {
+    fn ran_one(&mut self, statement: &Statement, text: &str, epoch: u64) {
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
             self.state.reveal = false;
             self.reason = None;
         }
         match &statement.what {
-            What::Begin { text } => {
-                self.transaction = Transaction { only_reads: true, ..Transaction::default() };
-                self.transaction.opening.push(text.clone());
-            }
+            What::Begin { text } => self.begun(text),
             What::SetTransaction { session: false } => self.transaction.opening.push(text.to_owned()),
             What::SetTransaction { session: true } => self.state_is_stale = true,
             What::Show { .. } => {}
             What::Prepare { name, text: range } => {
                 // As with Parse, the server keeps it whatever becomes of the transaction.
-                if let Some(inner) = text.get(range.clone()).filter(|_| self.prepared.len() < PREPARED_MAX) {
-                    let prepared = Prepared { sql: inner.trim_end().into(), param_types: [].into() };
+                if let Some(inner) = text.get(range.clone()).filter(|inner| self.may_keep(inner)) {
+                    let sql = inner.trim_end().into();
+                    let prepared = Prepared { sql, param_types: [].into(), epoch, by_sql: true };
                     self.prepared.insert(name.clone(), prepared);
                 }
             }
@@ -224,8 +275,11 @@ impl Session {
                 self.state.path_in_transaction |= self.status == TransactionStatus::Open;
                 self.state_is_stale = true;
             }
-
-            What::Commit { .. } | What::Rollback { .. } | What::RollbackTo { .. } => {
+            What::Commit { chain } | What::Rollback { chain } => {
+                self.ended(*chain);
+            }
+            What::RollbackTo { .. } => {
+                self.status = TransactionStatus::Open;
                 self.transaction.only_reads = false;
                 self.state_is_stale |= self.state.path_in_transaction;
             }
@@ -235,4 +289,63 @@ impl Session {
             }
         }
     }
+
+    fn begun(&mut self, text: &str) {
+        // Within a transaction BEGIN only warns, and sets what it names.
+        if self.status != TransactionStatus::Open {
+            let executions = std::mem::take(&mut self.transaction.executions);
+            let only_reads = self.only_reads_since_ready;
+            self.transaction = Transaction { only_reads, executions, ..Transaction::default() };
+            self.status = TransactionStatus::Open;
+        }
+        self.transaction.opening.push(text.to_owned());
+    }
+
+    fn ended(&mut self, chain: bool) {
+        self.transaction.only_reads = false;
+        self.status = if chain { TransactionStatus::Open } else { TransactionStatus::Idle };
+        self.state_is_stale |= self.state.path_in_transaction;
+    }
+}
+
+/// Whether nothing is left of a statement, wherever it runs: no change, no lock, no setting, no name.
+pub fn leaves_no_trace(statement: &Statement) -> bool {
+    let begins = matches!(
+        statement.what,
+        What::Begin { .. } | What::SetTransaction { session: false } | What::Show { .. }
+    );
+    statement.proven_read || begins
+}
+
+/// Whether a statement may change what the text after it means: settings, names of statements and portals, tables.
+pub fn shifts_meaning(statement: &Statement) -> bool {
+    let on_rows = matches!(
+        statement.what,
+        What::Insert
+            | What::Update
+            | What::Delete
+            | What::Merge
+            | What::Select
+            | What::CopyOut { .. }
+            | What::Fetch { .. }
+            | What::Savepoint { .. }
+            | What::Release { .. }
+            | What::Notify
+            | What::Listen
+            | What::Unlisten
+            | What::Lock
+    );
+    let runs_code = statement.impact.kinds().iter().any(|kind| {
+        !matches!(
+            kind,
+            Kind::Read
+                | Kind::Export
+                | Kind::Reveal
+                | Kind::Session
+                | Kind::Write
+                | Kind::Delete
+                | Kind::Secret
+        )
+    });
+    !leaves_no_trace(statement) && (!on_rows || runs_code || statement.impact.opaque)
 }

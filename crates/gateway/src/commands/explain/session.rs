@@ -120,7 +120,7 @@ impl Simulated {
         }
         // The gate's own settings and the reason, as the gate itself notes them.
         let state = self.session.state.clone();
-        self.session.ran(analysis, text);
+        self.session.ran(analysis, text, 0);
         let reveal = self.session.state.reveal;
         self.session.state = SessionState { reveal, ..state };
         if let Some(transaction) = &mut self.transaction {

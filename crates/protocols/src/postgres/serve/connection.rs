@@ -10,9 +10,9 @@ use super::super::wording;
 use super::accept::Shared;
 use super::cancels::{CancelPlace, CancelSignal};
 use super::client::ClientStream;
-use super::extended::Pipeline;
 use super::facts::{Facts, Snapshot};
 use super::handshake::Opened;
+use super::pipeline::Pipeline;
 use crate::sql::session::SessionState;
 use crate::sql::shape::{AnalysisCache, StateId};
 use bytes::BytesMut;
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     async fn message(&mut self, message: RawMessage) -> Result<(), Ended> {
-        if self.pipeline.is_skipping() && !matches!(message.tag, b'S' | b'X') {
+        if self.pipeline.skipping && !matches!(message.tag, b'S' | b'X') {
             return Ok(());
         }
         self.check_identity()?;
@@ -228,6 +228,9 @@ impl Connection {
             // What is left of a COPY that was refused: PostgreSQL ignores it too ("COPY Operations").
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             Frontend::FunctionCall { .. } => {
+                if !self.drain().await? {
+                    return Ok(());
+                }
                 let refusal = Refusal::Unsupported {
                     what: "a fast-path function call".to_owned(),
                     instead: "Call the function in a SELECT, so that it can be seen and judged.".to_owned(),

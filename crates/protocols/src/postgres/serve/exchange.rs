@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub(super) rows: Vec<Vec<Option<String>>>,
     /// The SQLSTATE, where it failed.
     pub(super) failed: Option<String>,
+    /// It was answered with the tag COMMIT: a transaction that has failed answers COMMIT with ROLLBACK.
+    pub(super) committed: bool,
     /// The status afterwards.
     pub(super) status: Option<TransactionStatus>,
 }
@@ -78,7 +80,6 @@ impl Connection {
             }
         }
         self.upout.clear();
-        self.session.status = self.replies.status;
         Ok(())
     }
 
@@ -101,6 +102,15 @@ impl Connection {
         write_frontend::execute(&mut out, OWN_NAME, 0)?;
         write_frontend::close(&mut out, Named::Portal(OWN_NAME))?;
         write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
+        if self.pipeline.open {
+            // A Sync would commit the implicit transaction of what the client has sent so far.
+            write_frontend::flush(&mut out);
+            let answer = self.ask_until(&out, Until::Closed).await?;
+            return match answer.failed {
+                None => Ok(answer),
+                Some(_) => Err(Ended::State("a question of the gate's own failed within a pipeline")),
+            };
+        }
         write_frontend::sync(&mut out);
         let answer = self.ask_raw(&out).await?;
         if answer.failed.is_some() {
@@ -115,10 +125,14 @@ impl Connection {
 
     /// Sends messages of our own that end in one ReadyForQuery.
     pub(super) async fn ask_raw(&mut self, messages: &[u8]) -> Result<Answer, Ended> {
+        self.ask_until(messages, Until::Ready).await
+    }
+
+    async fn ask_until(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
         self.upstream.write_all(messages).await?;
         self.upstream.flush().await?;
         let mut answer = Answer::default();
-        let mut bytes = 0;
+        let (mut bytes, mut closed) = (0, 0);
         loop {
             let limits = Limits { message_bytes_max: OWN_ANSWER_BYTES_MAX };
             while let Some(message) = backend::next_message(&mut self.upin, limits)? {
@@ -139,7 +153,18 @@ impl Connection {
                             return Err(Ended::Server);
                         }
                         answer.failed = Some(fields.sqlstate().into_owned());
+                        if until == Until::Closed {
+                            return Ok(answer);
+                        }
                     }
+                    Backend::CloseComplete => {
+                        closed += 1;
+                        // The portal and the statement.
+                        if until == Until::Closed && closed == 2 {
+                            return Ok(answer);
+                        }
+                    }
+                    Backend::CommandComplete(complete) => answer.committed = complete.tag == "COMMIT",
                     Backend::ReadyForQuery(status) => {
                         self.replies.status = status;
                         answer.status = Some(status);
@@ -158,7 +183,7 @@ impl Connection {
     /// Asks the server for whatever decides how names are resolved, where it may have changed.
     pub(super) async fn refresh_state(&mut self) -> Result<(), Ended> {
         let stale = self.session.state_is_stale || std::mem::take(&mut self.replies.settings_changed);
-        if !stale || self.replies.status == TransactionStatus::Failed {
+        if !stale || self.session.status == TransactionStatus::Failed {
             return Ok(());
         }
         let answer = self.ask(STATE_QUERY).await?;
@@ -177,16 +202,20 @@ impl Connection {
             return Err(Ended::State("session_replication_role or row_security was changed"));
         }
         let reveal = self.session.state.reveal;
-        self.session.state = SessionState {
+        let state = SessionState {
             search_path: SessionState::parse_search_path(cell(0)),
             role: cell(1).to_owned(),
             user: cell(2).to_owned(),
             temp_objects: if cell(3) == "false" { TempObjects::None } else { TempObjects::Unseen },
             path_in_transaction: self.session.state.path_in_transaction
-                && self.replies.status != TransactionStatus::Idle,
+                && self.session.status != TransactionStatus::Idle,
             reveal,
             ..SessionState::new(cell(1))
         };
+        if state != self.session.state {
+            self.session.state_version += 1;
+            self.session.state = state;
+        }
         self.session.read_committed = cell(8) == "read committed";
         let weight = cell(9);
         self.session.wants_notices = !matches!(weight, "warning" | "error" | "fatal" | "panic");
@@ -200,8 +229,9 @@ impl Connection {
         for finished in std::mem::take(&mut self.replies.finished) {
             self.lane.finish(finished.execution, finished.outcome);
         }
-        if self.session.status == TransactionStatus::Idle {
-            let committed = self.replies.committed.take();
+        let committed = self.replies.committed.take();
+        let idle = !self.pipeline.open && self.session.status == TransactionStatus::Idle;
+        if committed.is_some() || idle {
             let executions = std::mem::take(&mut self.session.transaction.executions);
             for execution in executions {
                 let (end, note) = match committed {
@@ -212,11 +242,22 @@ impl Connection {
                 let report = Report { end, note: note.to_owned() };
                 self.shared.desk.finish(execution, report).await.map_err(Ended::Refused)?;
             }
+        }
+        if idle {
             self.commit_sent = false;
             self.session.transaction.suspended = false;
         }
         Ok(())
     }
+}
+
+/// Where the answer to a question of our own ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// At ReadyForQuery.
+    Ready,
+    /// When its portal and its statement are closed.
+    Closed,
 }
 
 enum Moved {

@@ -6,7 +6,6 @@ use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Finished, Rows};
 use super::super::wording;
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
-use super::run::scrubs;
 use crate::sql::{Analysis, What};
 use bytes::Bytes;
 use countersign_core::action::Rows as RowCount;
@@ -254,7 +253,10 @@ impl Connection {
             return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "no transaction could be begun" }));
         }
         self.upout.extend_from_slice(payload);
-        self.session.about_to_run(analysis);
+        self.session.forget_names(analysis);
+        // Whatever had no name has another text and other values from here on.
+        self.session.prepared.remove("");
+        self.session.portals.remove("");
         let plan = match self.plan(analysis, execution.obligations(), true) {
             Ok(plan) => plan,
             Err(refusal) => {
@@ -267,10 +269,14 @@ impl Connection {
             }
         };
         let simple = matches!(forward, Forward::Simple(_));
-        let mut rows = Rows::new(execution, plan, simple, scrubs(analysis));
+        let epoch = self.snapshot.epoch;
+        let mut rows = Rows::new(execution, plan, simple, (analysis, &action.text, epoch));
         rows.keep_back = true;
         self.expect_granted(rows, forward);
         self.drive().await?;
+        self.replies.failed = false;
+        self.replies.done.clear();
+        self.session.status = self.replies.status;
         self.session.state_is_stale = true;
         let Some(finished) = self.replies.finished.pop() else {
             return Err(Ended::State("an approved action ended without an answer"));
@@ -284,7 +290,7 @@ impl Connection {
             }
         }
         if matches!(ended, HeldEnd::Ran) {
-            self.session.ran(analysis, &action.text);
+            self.session.ran(analysis, &action.text, epoch);
         }
         Ok(ended)
     }
@@ -342,7 +348,7 @@ impl Connection {
             let committed = self.ask("COMMIT").await?;
             self.commit_sent = false;
             self.session.status = TransactionStatus::Idle;
-            if committed.failed.is_some() {
+            if committed.failed.is_some() || !committed.committed {
                 self.report(execution, End::RolledBack, "the server refused to commit it").await?;
                 return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "the server refused to commit" }));
             }

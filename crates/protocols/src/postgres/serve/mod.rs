@@ -10,7 +10,9 @@ mod extended;
 mod facts;
 mod handshake;
 mod held;
+mod pipeline;
 mod run;
+mod sending;
 mod settings;
 mod simple;
 

@@ -3,6 +3,7 @@
 use super::super::action::{self, ClientAction};
 use super::super::plan::MaskPlan;
 use super::connection::{Connection, Ended};
+use super::exchange::OWN_NAME;
 use crate::sql::parser::Question;
 use crate::sql::shape::StateId;
 use crate::sql::{Analysis, NotUnderstood, PreparedText, What};
@@ -12,11 +13,6 @@ use countersign_core::refusal::Refusal;
 use countersign_desk::{Allowed, Execution, Held, Judged};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Whether error and notice texts may quote labelled data.
-pub(super) fn scrubs(analysis: &Analysis) -> bool {
-    analysis.statements.iter().any(|s| s.near_labels) || !analysis.joined.labels.is_empty()
-}
 
 /// How long the server may count rows for a card.
 const COUNT_MILLIS_MAX: u32 = 2_000;
@@ -93,7 +89,9 @@ impl Connection {
         }
         let mut texts = BTreeMap::new();
         for name in names {
-            let Some(text) = self.find_prepared(&name).map(|prepared| prepared.sql) else { continue };
+            // What the server read under other facts it may mean otherwise than they are now.
+            let prepared = self.find_prepared(&name).filter(|p| p.epoch == self.snapshot.epoch);
+            let Some(text) = prepared.map(|prepared| prepared.sql) else { continue };
             if let Ok(analysis) = self.analyse(&text).await {
                 texts.insert(name, PreparedText { text, analysis });
             }
@@ -279,9 +277,16 @@ fn unsupported(analysis: &Analysis) -> Option<Refusal> {
         }),
         What::Execute { .. } => Some(Refusal::Unsupported {
             what: "EXECUTE of a statement that was not seen when it was prepared".to_owned(),
-            instead: "Prepare it in this session, in a message of its own; or send the statement itself."
-                .to_owned(),
+            instead:
+                "Prepare it again in this session, in a message of its own; or send the statement itself."
+                    .to_owned(),
         }),
+        What::Prepare { name, .. } | What::DeclareCursor { name, .. } if name == OWN_NAME => {
+            Some(Refusal::Unsupported {
+                what: format!("the name \"{OWN_NAME}\""),
+                instead: "Use another: the gate's own questions have this one.".to_owned(),
+            })
+        }
         _ if statement.runs_prepared => Some(Refusal::Unsupported {
             what: "EXECUTE within another statement".to_owned(),
             instead: "Send the statement itself in its place.".to_owned(),

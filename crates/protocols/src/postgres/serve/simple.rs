@@ -8,7 +8,7 @@ use super::super::wording;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use super::held::{Forward, HeldEnd};
-use super::run::{Decision, scrubs};
+use super::run::Decision;
 use crate::sql::{Analysis, What};
 use bytes::{Bytes, BytesMut};
 use countersign_core::refusal::Refusal;
@@ -17,14 +17,26 @@ use std::sync::Arc;
 
 impl Connection {
     pub(super) async fn simple(&mut self, text: &Arc<str>, frame: &Bytes) -> Result<(), Ended> {
-        // A simple query destroys the unnamed statement at the server ("Extended Query").
+        // What came before it is at the server before it, and decides what it means.
+        if !self.drain().await? {
+            return Ok(());
+        }
+        // A simple query destroys the unnamed statement and the unnamed portal at the server ("Extended Query").
         self.session.prepared.remove("");
+        self.session.portals.remove("");
         let action = ClientAction::simple(text);
         match self.decide(&action).await? {
             Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
             Decision::Allow(analysis, allowed) => self.pass_simple(&action, &analysis, &allowed, frame).await,
             Decision::Hold(..) if self.session.has_failed() => self.answer_failed().await,
+            Decision::Hold(..) if !self.session.only_reads_since_ready => {
+                let why = "the same pipeline has already done more than read".to_owned();
+                self.refuse_simple(Refusal::CannotHoldHere { why }).await
+            }
             Decision::Hold(analysis, held) => {
+                if !self.send_reads().await? {
+                    return Err(Ended::State("a pipeline that only read could not be ended"));
+                }
                 let forward = Forward::Simple(frame.clone());
                 match self.hold(&action, analysis, held, forward).await? {
                     HeldEnd::Ran | HeldEnd::Failed => {
@@ -55,23 +67,14 @@ impl Connection {
             Ok(passed) => passed,
             Err(refusal) => return self.refuse_simple(refusal).await,
         };
-        let rows = Rows::new(execution, plan, true, scrubs(analysis));
+        let rows = Rows::new(execution, plan, true, (analysis, &action.text, self.snapshot.epoch));
         self.upout.extend_from_slice(payload);
-        self.session.about_to_run(analysis);
         self.commit_sent |= ends_transaction(analysis);
         self.replies.expect(Expect::Rows(Box::new(rows)));
         self.drive().await?;
-        self.after(analysis, &action.text).await
-    }
-
-    /// Notes what has run, and settles what was answered.
-    pub(super) async fn after(&mut self, analysis: &Arc<Analysis>, text: &str) -> Result<(), Ended> {
-        let ran = self.replies.finished.iter().all(|f| f.outcome != countersign_desk::LaneOutcome::Error);
-        if ran {
-            self.session.ran(analysis, text);
-        } else {
-            self.session.state_is_stale = true;
-        }
+        self.pipeline.open = false;
+        self.replies.failed = false;
+        self.learn();
         self.settle().await
     }
 
@@ -88,7 +91,11 @@ impl Connection {
 
     /// Refuses in words, for real: an open transaction is driven into the failed state at the server.
     pub(super) async fn refuse_simple(&mut self, refusal: Refusal) -> Result<(), Ended> {
-        self.fail_transaction().await?;
+        if self.pipeline.open {
+            self.fail_open().await?;
+        } else {
+            self.fail_transaction().await?;
+        }
         wording::refusal(&mut self.out, &refusal);
         write::ready_for_query(&mut self.out, self.session.status);
         self.flush_client().await

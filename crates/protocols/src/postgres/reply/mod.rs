@@ -1,89 +1,23 @@
 //! What the server answers, matched against what it was asked, on its way to the client. Pure: bytes in, bytes
 //! out. Rows pass only as `Cleared`; an answer that does not fit what was asked stops everything.
 
-use super::codec::backend::{self, Backend, Fields, RowDescription, TAGS};
-use super::codec::write::{self, Report, Severity};
+mod asked;
+mod frames;
+
+pub use asked::{Expect, Finished, Ran, Rows, Then};
+
+use super::codec::backend::{self, Backend, RowDescription, TAGS};
+use super::codec::write;
 use super::codec::{CodecError, HEADER_BYTES, Limits, TransactionStatus, frame_length};
 use super::mask::MaskError;
-use super::plan::{Chunk, MaskPlan};
-use super::session::{Portal, Prepared};
+use super::plan::Chunk;
 use bytes::BytesMut;
 use countersign_core::token::Raw;
-use countersign_desk::{Execution, LaneOutcome};
+use frames::{count_frames, first_frames, run_length, scrubbed};
 use std::collections::VecDeque;
 
 /// The longest single message from the server that is buffered: one row, one piece of a COPY.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
-
-/// One thing that the server was asked, and will answer in order.
-pub enum Expect {
-    /// Parse, Bind or Close: one message with this tag.
-    Done {
-        /// The tag of the answer.
-        tag: u8,
-        /// What the session knows once it is answered.
-        then: Then,
-    },
-    /// Describe: `t` for statements, then `T` or `n`.
-    Describe {
-        /// Whether the client asked; otherwise it only builds the mask of the rows that follow.
-        show: bool,
-    },
-    /// A simple query or an Execute.
-    Rows(Box<Rows>),
-    /// Sync: ReadyForQuery.
-    Ready {
-        /// Whether the client asked.
-        show: bool,
-    },
-}
-
-/// What the session knows once the server has answered: never before, so that a name always means at the gate what
-/// it means at the server.
-pub enum Then {
-    /// A statement is prepared.
-    Prepared(String, Prepared),
-    /// A portal is bound.
-    Bound(String, Portal),
-    /// A statement is closed.
-    StatementClosed(String),
-    /// A portal is closed.
-    PortalClosed(String),
-}
-
-/// A query that is answered with rows, a COPY or a tag.
-pub struct Rows {
-    /// What runs.
-    pub execution: Execution,
-    /// How its rows are masked.
-    pub plan: MaskPlan,
-    /// A simple query: ends with ReadyForQuery.
-    pub simple: bool,
-    /// Error and notice texts may quote labelled data.
-    pub scrub: bool,
-    /// The tag is kept back until the effect is permanent; ReadyForQuery is left to whoever asked.
-    pub keep_back: bool,
-    /// Rows handed out so far.
-    pub out_rows: u64,
-    /// Rows that the tags speak of.
-    pub tag_rows: u64,
-    /// It failed.
-    pub failed: bool,
-    /// It ran over its bound: nothing more is handed out.
-    pub over: bool,
-}
-
-/// A query that has been answered.
-pub struct Finished {
-    /// What ran.
-    pub execution: Execution,
-    /// What became of it.
-    pub outcome: LaneOutcome,
-    /// It ran over its bound.
-    pub over: bool,
-    /// Rows handed out or changed, whichever is more.
-    pub rows: u64,
-}
 
 /// Why the connection must end: the server's answer does not fit.
 #[derive(Debug, thiserror::Error)]
@@ -126,10 +60,11 @@ pub struct Replies {
     pub fatal: bool,
     /// A query has just run over its bound: the server must be told to stop.
     pub must_cancel: bool,
-    /// The last tag that ended a transaction: whether it was COMMIT.
+    /// How the transaction ended that was open when this was last emptied: whether it was committed. A later
+    /// transaction of the same message has no say.
     pub committed: Option<bool>,
-    // Extended protocol: the server ignores everything up to Sync.
-    skipping: bool,
+    /// Something was answered with an error since this was last emptied.
+    pub failed: bool,
 }
 
 impl Default for Replies {
@@ -144,45 +79,8 @@ impl Default for Replies {
             fatal: false,
             must_cancel: false,
             committed: None,
-            skipping: false,
-        }
-    }
-}
-
-impl Rows {
-    /// A query about to be asked.
-    pub const fn new(execution: Execution, plan: MaskPlan, simple: bool, scrub: bool) -> Self {
-        Self {
-            execution,
-            plan,
-            simple,
-            scrub,
-            keep_back: false,
-            out_rows: 0,
-            tag_rows: 0,
             failed: false,
-            over: false,
         }
-    }
-
-    fn count_out(&mut self, rows: u64) -> bool {
-        self.out_rows = self.out_rows.saturating_add(rows);
-        let max = self.execution.rows_max();
-        if max.is_some_and(|max| self.out_rows > max) {
-            self.over = true;
-        }
-        !self.over
-    }
-
-    fn count_tag(&mut self, rows: u64) {
-        self.tag_rows = self.tag_rows.saturating_add(rows);
-        self.over |= self.execution.rows_max().is_some_and(|max| self.tag_rows > max);
-    }
-
-    fn finish(self) -> Finished {
-        let rows = self.out_rows.max(self.tag_rows);
-        let outcome = if self.failed { LaneOutcome::Error } else { LaneOutcome::Rows(rows) };
-        Finished { execution: self.execution, outcome, over: self.over, rows }
     }
 }
 
@@ -270,8 +168,10 @@ impl Replies {
             _ => {}
         }
         match self.queue.front_mut() {
-            Some(Expect::Done { tag: expected, .. }) if *expected == tag => {
-                out.extend_from_slice(frame);
+            Some(Expect::Done { tag: expected, show, .. }) if *expected == tag => {
+                if *show {
+                    out.extend_from_slice(frame);
+                }
                 if let Some(Expect::Done { then, .. }) = self.queue.pop_front() {
                     self.done.push(then);
                 }
@@ -350,12 +250,8 @@ impl Replies {
             }
             b'C' | b'I' | b's' => {
                 if let Backend::CommandComplete(complete) = backend::parse_body(tag, body)? {
-                    rows.count_tag(complete.rows().unwrap_or(0));
-                    match complete.tag {
-                        "COMMIT" => self.committed = Some(true),
-                        "ROLLBACK" => self.committed = Some(false),
-                        _ => {}
-                    }
+                    let ended = rows.count_tag(complete.tag, complete.rows().unwrap_or(0));
+                    self.committed = self.committed.or(ended);
                 }
                 let kept = rows.keep_back;
                 let over = rows.over;
@@ -386,10 +282,8 @@ impl Replies {
             return Err(ReplyError::Unasked('E'));
         };
         self.fatal |= matches!(fields.severity().as_ref(), "FATAL" | "PANIC");
-        let quiet = match self.queue.front() {
-            Some(Expect::Rows(rows)) => rows.over,
-            Some(Expect::Done { .. } | Expect::Describe { .. } | Expect::Ready { .. }) | None => false,
-        };
+        self.failed = true;
+        let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over);
         if !quiet {
             if self.scrubs() {
                 scrubbed(out, &fields, write::error_response);
@@ -399,6 +293,9 @@ impl Replies {
         }
         if let Some(Expect::Rows(rows)) = self.queue.front_mut() {
             rows.failed = true;
+            // A COMMIT that is answered with an error has not committed; of a lost server nobody knows.
+            let ended = if self.fatal { None } else { rows.count_tag("ERROR", 0) };
+            self.committed = self.committed.or(ended);
             if rows.simple {
                 // The rest of the message is not run; ReadyForQuery follows.
                 return Ok(());
@@ -414,13 +311,7 @@ impl Replies {
                 }
             }
         }
-        self.skipping = self.queue.is_empty();
         Ok(())
-    }
-
-    /// Whether the server ignores everything until the next Sync.
-    pub const fn is_skipping(&self) -> bool {
-        self.skipping
     }
 
     fn scrubs(&self) -> bool {
@@ -432,74 +323,21 @@ impl Replies {
         if let Backend::ReadyForQuery(status) = backend::parse_body(b'Z', body)? {
             self.status = status;
         }
-        self.skipping = false;
         Ok(())
     }
 
     fn pop_rows(&mut self) {
         if let Some(Expect::Rows(rows)) = self.queue.pop_front() {
-            self.finished.push(rows.finish());
+            let (finished, then) = rows.finish();
+            self.finished.push(finished);
+            self.done.push(then);
         }
     }
 
     fn fail_rows(&mut self) {
-        if let Some(Expect::Rows(mut rows)) = self.queue.pop_front() {
+        if let Some(Expect::Rows(rows)) = self.queue.front_mut() {
             rows.failed = true;
-            self.finished.push(rows.finish());
         }
+        self.pop_rows();
     }
-}
-
-// The SQLSTATE stays: drivers decide by it. Texts quote values.
-fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut BytesMut, &Report<'_>)) {
-    let severity = match fields.severity().as_ref() {
-        "FATAL" | "PANIC" => Severity::Fatal,
-        "ERROR" => Severity::Error,
-        _ => Severity::Notice,
-    };
-    let code = fields.sqlstate();
-    write(
-        out,
-        &Report {
-            severity,
-            code: &code,
-            message: "the server's text is withheld because labelled data is near",
-            detail: None,
-            hint: Some(
-                "The SQLSTATE is the server's own. Seeing labelled data in clear needs its own approval: SET countersign.reveal = on.",
-            ),
-        },
-    );
-}
-
-fn run_length(bytes: &[u8], tag: u8, limits: Limits) -> Result<usize, CodecError> {
-    let mut run = 0;
-    while let Some(rest) = bytes.get(run..) {
-        match frame_length(rest, TAGS, limits)? {
-            Some((next, length)) if next == tag && rest.len() >= length => run += length,
-            _ => break,
-        }
-    }
-    Ok(run)
-}
-
-fn count_frames(bytes: &[u8]) -> Result<u64, CodecError> {
-    let (mut at, mut count) = (0, 0);
-    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
-        let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? else { break };
-        at += length;
-        count += 1;
-    }
-    Ok(count)
-}
-
-fn first_frames(mut bytes: BytesMut, frames: u64) -> Result<BytesMut, CodecError> {
-    let mut at = 0;
-    for _ in 0..frames {
-        let Some(rest) = bytes.get(at..) else { break };
-        let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? else { break };
-        at += length;
-    }
-    bytes.truncate(at);
-    Ok(bytes)
 }

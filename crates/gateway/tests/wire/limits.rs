@@ -1,0 +1,58 @@
+//! However much a pipeline holds, it is answered or refused, and the session goes on.
+
+use crate::shared::house;
+use crate::shared::raw::extended::{SYNC, bind, close, describe, execute, parse, query, run, tags};
+use crate::shared::raw::{Raw, sqlstate};
+
+#[tokio::test]
+async fn portals_end_with_their_transaction_and_are_limited_within_one() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&parse("s", "SELECT 1"), &SYNC]).await;
+    for n in 0..1_050 {
+        let name = format!("c{n}");
+        let said = raw.ask(&[&bind(&name, "s"), &execute(&name, 0), &SYNC]).await;
+        assert_eq!(tags(&said), "2DCZ", "portal {n}: {said:?}");
+    }
+    raw.ask(&[&query("BEGIN")]).await;
+    let many: Vec<u8> = (0..1_050).flat_map(|n| bind(&format!("c{n}"), "s")).collect();
+    let said = raw.ask(&[&many, &SYNC]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"));
+    raw.ask(&[&query("ROLLBACK")]).await;
+    assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}
+
+#[tokio::test]
+async fn a_pipeline_of_any_length_is_answered_as_it_comes() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&parse("s", "SELECT 1"), &SYNC]).await;
+    let pieces: [(&str, Vec<u8>, usize); 4] = [
+        ("executions", [bind("", "s"), execute("", 0)].concat(), 3),
+        ("binds", bind("", "s"), 1),
+        ("descriptions", describe(b'S', "s"), 2),
+        ("closes", close(b'P', "x"), 1),
+    ];
+    for (what, piece, answers) in pieces {
+        let said = raw.ask(&[&piece.repeat(20_000), &SYNC]).await;
+        assert_eq!(tags(&said).len(), 20_000 * answers + 1, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn statements_are_kept_up_to_a_limit_of_their_bytes() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    let long = format!("SELECT 1 -- {}", "x".repeat(1_000_000));
+    let mut refused = None;
+    for n in 0..80 {
+        let said = raw.ask(&[&parse(&format!("n{n}"), &long), &SYNC]).await;
+        if let Some(code) = sqlstate(&said) {
+            refused = Some((n, code));
+            break;
+        }
+    }
+    let (n, code) = refused.expect("a limit");
+    assert!((50..80).contains(&n) && code == "42501", "statement {n}: {code}");
+    assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}

@@ -1,0 +1,144 @@
+//! What was sent before counts for what comes after, and what fails undoes what PostgreSQL would undo.
+
+use crate::shared::raw::extended::{FLUSH, SYNC, bind, execute, parse, query, run, tags};
+use crate::shared::raw::{Raw, sqlstate};
+use crate::shared::{house, own_house};
+use crate::{items, score, scores};
+use countersign_sim::house::House;
+use std::fs;
+
+/// The agent has a table of its own that is called like one which is not.
+async fn with_a_twin() -> House {
+    let mut house = own_house("").await;
+    house.stop().await.unwrap();
+    house.change("CREATE TABLE features.order_items (LIKE order_items)").await.unwrap();
+    house.change("GRANT ALL ON features.order_items TO shop_rw").await.unwrap();
+    house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await.unwrap();
+    let file = house.folder().join("catalogue/shop.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let at = text.find("schema = \"features\"\nname = \"order_items\"").expect("the twin in the catalogue");
+    let own = text[at..].replacen("own = []", "own = [\"etl-agent\"]", 1);
+    fs::write(&file, [&text[..at], &own].concat()).unwrap();
+    house.serve().await.unwrap();
+    house
+}
+
+async fn changed(house: &House, table: &str) -> String {
+    house.truth(&format!("SELECT count(*) FROM {table} WHERE quantity = 9999")).await.unwrap()
+}
+
+#[tokio::test]
+async fn settings_changed_in_a_pipeline_count_for_what_follows_in_it() {
+    let house = with_a_twin().await;
+    let write = "UPDATE order_items SET quantity = 9999 WHERE id = 20";
+    let own = "SET search_path = features, public";
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query(own)]).await;
+    let said = raw.ask(&[&run(write), &SYNC]).await;
+    assert_eq!(tags(&said), "12CZ", "its own table: {said:?}");
+    // Each of these makes the name mean the other table at the server.
+    for (before, change) in [
+        (own, "SET search_path = public"),
+        ("BEGIN; SET search_path = features, public", "ROLLBACK"),
+        ("BEGIN; SET LOCAL search_path = features, public", "COMMIT"),
+        (own, "RESET ALL"),
+        (own, "DISCARD ALL"),
+    ] {
+        let mut raw = Raw::login(&house).await;
+        raw.ask(&[&query(before)]).await;
+        let said = raw.ask(&[&run(change), &run(write), &SYNC]).await;
+        assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{change}: {said:?}");
+        // What was prepared before is judged by what it means now.
+        let mut raw = Raw::login(&house).await;
+        raw.ask(&[&query(before)]).await;
+        raw.ask(&[&parse("p", write), &SYNC]).await;
+        let said = raw.ask(&[&run(change), &bind("", "p"), &execute("", 0), &SYNC]).await;
+        assert!(sqlstate(&said).is_some(), "{change}: {said:?}");
+        assert_eq!(changed(&house, "public.order_items").await, "0", "{change}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_that_changes_settings_does_not_overtake_what_was_sent_before_it() {
+    let house = with_a_twin().await;
+    house
+        .change("INSERT INTO features.order_items SELECT * FROM public.order_items WHERE id < 30")
+        .await
+        .unwrap();
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("SET search_path = features, public")]).await;
+    let write = run("UPDATE order_items SET quantity = 9999 WHERE id = 21");
+    let said = raw.ask(&[&write, &query("SET search_path = public")]).await;
+    assert_eq!(sqlstate(&said), None, "{said:?}");
+    raw.ask(&[&SYNC]).await;
+    assert_eq!(changed(&house, "public.order_items").await, "0");
+    assert_eq!(changed(&house, "features.order_items").await, "1");
+}
+
+#[tokio::test]
+async fn what_was_flushed_is_not_committed_by_the_gates_own_questions() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.send(&[run(&score(9_007001)), run("SET work_mem = '8MB'"), FLUSH.to_vec()].concat()).await;
+    raw.until(b'C').await;
+    raw.until(b'C').await;
+    // The setting makes the gate ask; the division fails everything since the last Sync.
+    raw.send(&[parse("", "SELECT 1"), FLUSH.to_vec()].concat()).await;
+    raw.until(b'1').await;
+    assert_eq!(scores(&house, 9_007001).await, "0", "nothing is committed before Sync");
+    let said = raw.ask(&[&run("SELECT 1/0"), &SYNC]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("22012"));
+    assert_eq!(scores(&house, 9_007001).await, "0");
+}
+
+#[tokio::test]
+async fn a_refusal_undoes_what_was_flushed_before_it() {
+    let house = house().await;
+    let nothing = [bind("nope", "nope"), SYNC.to_vec()].concat();
+    let held = [run("DELETE FROM order_items WHERE id = 26"), SYNC.to_vec()].concat();
+    let query_held = query("DELETE FROM order_items WHERE id = 26");
+    let call = crate::shared::raw::message(b'F', &[0; 12]);
+    for (what, refused, code) in [
+        ("an error of the gate's", nothing, "26000"),
+        ("an action that needs approval", held, "42501"),
+        ("a query that needs approval", query_held, "42501"),
+        ("a function call", call, "0A000"),
+    ] {
+        let mut raw = Raw::login(&house).await;
+        raw.send(&[run(&score(9_007002)), FLUSH.to_vec()].concat()).await;
+        raw.until(b'C').await;
+        let said = raw.ask(&[&refused]).await;
+        assert_eq!(sqlstate(&said).as_deref(), Some(code), "{what}: {said:?}");
+        assert_eq!(scores(&house, 9_007002).await, "0", "{what}");
+        let said = raw.ask(&[&run("SELECT 1"), &SYNC]).await;
+        assert_eq!(tags(&said), "12DCZ", "{what}: the session goes on: {said:?}");
+    }
+    assert_eq!(items(&house, 26).await, "1");
+}
+
+#[tokio::test]
+async fn a_pipeline_with_a_transaction_of_its_own_works_as_it_does_without_the_gate() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    let said =
+        raw.ask(&[&run("BEGIN"), &run(&score(9_007003)), &run("COMMIT"), &run("SELECT 1"), &SYNC]).await;
+    assert_eq!(tags(&said), "12C12C12C12DCZ", "{said:?}");
+    assert_eq!(said.last().unwrap().body, b"I");
+    let said = raw.ask(&[&run("BEGIN"), &run(&score(9_007004)), &SYNC]).await;
+    assert_eq!(said.last().unwrap().body, b"T");
+    let said = raw.ask(&[&run("SELECT 1/0"), &run("SELECT 1"), &SYNC]).await;
+    assert_eq!((tags(&said).as_str(), said.last().unwrap().body.as_slice()), ("1EZ", b"E".as_slice()));
+    let said = raw.ask(&[&run("ROLLBACK"), &run("SELECT 1"), &SYNC]).await;
+    assert_eq!((tags(&said).as_str(), said.last().unwrap().body.as_slice()), ("12C12DCZ", b"I".as_slice()));
+    assert_eq!(
+        (scores(&house, 9_007003).await, scores(&house, 9_007004).await),
+        ("1".to_owned(), "0".to_owned())
+    );
+    // A portal read in pieces, with its end in another pipeline.
+    raw.ask(&[&query("BEGIN")]).await;
+    let generate = parse("", "SELECT n FROM generate_series(1, 5) AS n");
+    let said = raw.ask(&[&generate, &bind("c", ""), &execute("c", 2), &SYNC]).await;
+    assert_eq!(tags(&said), "12DDsZ", "{said:?}");
+    let said = raw.ask(&[&execute("c", 2), &execute("c", 0), &SYNC]).await;
+    assert_eq!(tags(&said), "DDsDCZ", "{said:?}");
+}

@@ -1,0 +1,294 @@
+//! What a client has sent by the extended protocol and the server has not: messages in their order, and what names
+//! will mean once they are answered. Pure; judges nothing and sends nothing.
+
+use super::super::action::ClientAction;
+use super::super::codec::frontend::{self, Frontend, Named};
+use super::super::codec::{CodecError, HEADER_BYTES, RawMessage, write_frontend};
+use super::super::reply::{Expect, Then};
+use super::super::session::{Portal, Prepared, leaves_no_trace, shifts_meaning};
+use super::held::Forward;
+use crate::sql::Analysis;
+use bytes::{Bytes, BytesMut};
+use countersign_desk::Held;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Messages that are gathered before they are sent at the next good place.
+pub(super) const GATHERED_MAX: usize = 1_024;
+/// Messages that are gathered before they are sent at any place.
+pub(super) const GATHERED_ANYWHERE_MAX: usize = 8_192;
+/// Bytes that are gathered before they are sent.
+pub(super) const GATHERED_BYTES_MAX: usize = 16 << 20;
+
+/// What was gathered since something was last sent, and what was sent since the last Sync.
+#[derive(Default)]
+pub(super) struct Pipeline {
+    queue: Vec<Queued>,
+    bytes: usize,
+    /// After an error: messages are ignored up to Sync.
+    pub(super) skipping: bool,
+    /// The server has been sent something since the last Sync: what ran is in an implicit transaction, which a Sync of
+    /// the gate's own would commit.
+    pub(super) open: bool,
+    /// The last Execute needs approval and waits for the client's Sync.
+    pub(super) pending: Option<Box<Pending>>,
+    // What is gathered may change what the text after it means.
+    shifts: bool,
+    // It does more than read.
+    does_more: bool,
+    // What names mean to what comes next, once the server confirms it.
+    prepared: HashMap<String, Option<Prepared>>,
+    portals: HashMap<String, Option<Tentative>>,
+}
+
+/// One message that was gathered, and what it is answered with.
+pub(super) struct Queued {
+    pub(super) frame: Bytes,
+    pub(super) expect: Expect,
+    // A Bind that nobody has judged yet: the server would plan it, and planning may run code.
+    unjudged: bool,
+}
+
+/// A portal whose Bind is among what was gathered.
+struct Tentative {
+    portal: Arc<Portal>,
+    at: usize,
+}
+
+/// A portal, as it stands to what comes next.
+pub(super) enum Found {
+    /// Its Bind is among what was gathered.
+    Gathered(Arc<Portal>),
+    /// The server has it.
+    Bound(Arc<Portal>),
+}
+
+/// An action that needs approval: the last of its pipeline.
+pub(super) struct Pending {
+    pub(super) action: ClientAction,
+    pub(super) analysis: Arc<Analysis>,
+    pub(super) held: Held,
+    pub(super) portal: Arc<Portal>,
+    // Its Bind and what describes it.
+    own: Vec<Queued>,
+    /// What the client closes behind it.
+    pub(super) after: Vec<Queued>,
+}
+
+impl Pipeline {
+    /// Whether nothing was gathered or sent since the last Sync.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty() && !self.open && self.pending.is_none()
+    }
+
+    /// Whether nothing is gathered.
+    pub(super) fn has_nothing_gathered(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether what is gathered must be sent before this message is read: it may change what names mean, or it is much.
+    pub(super) fn must_be_sent_before(&self, tag: u8) -> bool {
+        let reads_names = matches!(tag, b'P' | b'B' | b'D' | b'E');
+        let begins = matches!(tag, b'P' | b'B');
+        (self.shifts && reads_names)
+            || (begins && (self.queue.len() >= GATHERED_MAX || self.bytes > GATHERED_BYTES_MAX / 16))
+            || self.queue.len() >= GATHERED_ANYWHERE_MAX
+            || self.bytes > GATHERED_BYTES_MAX
+    }
+
+    /// Gathers a message.
+    pub(super) fn push(&mut self, frame: Bytes, expect: Expect) {
+        self.bytes += frame.len();
+        self.queue.push(Queued { frame, expect, unjudged: false });
+    }
+
+    /// Gathers a Parse.
+    pub(super) fn push_parse(&mut self, frame: Bytes, name: String, prepared: Prepared) {
+        self.prepared.insert(name.clone(), Some(prepared.clone()));
+        self.push(frame, Expect::Done { tag: b'1', show: true, then: Then::Prepared(name, prepared) });
+    }
+
+    /// Gathers messages of the gate's own by which the server forgets a statement and reads its text again.
+    pub(super) fn push_parse_again(&mut self, close: Bytes, parse: Bytes, name: String, prepared: Prepared) {
+        self.prepared.insert(name.clone(), Some(prepared.clone()));
+        let then = Then::StatementClosed(name.clone());
+        self.push(close, Expect::Done { tag: b'3', show: false, then });
+        let then = Then::Prepared(name, prepared);
+        self.push(parse, Expect::Done { tag: b'1', show: false, then });
+    }
+
+    /// Gathers a Bind, which is not to be sent before it is judged.
+    pub(super) fn push_bind(&mut self, frame: Bytes, name: String, portal: Arc<Portal>) {
+        let tentative = Tentative { portal: Arc::clone(&portal), at: self.queue.len() };
+        self.portals.insert(name.clone(), Some(tentative));
+        self.push(frame, Expect::Done { tag: b'2', show: true, then: Then::Bound(name, portal) });
+        if let Some(last) = self.queue.last_mut() {
+            last.unjudged = true;
+        }
+    }
+
+    /// Gathers an Execute that was allowed.
+    pub(super) fn push_execute(&mut self, frame: Bytes, expect: Expect, analysis: &Analysis) {
+        self.does_more |= !analysis.statements.iter().all(leaves_no_trace);
+        self.shifts |= analysis.statements.iter().any(shifts_meaning);
+        self.push(frame, expect);
+    }
+
+    /// Gathers a Close; behind what waits for Sync where something does.
+    pub(super) fn push_close(&mut self, frame: Bytes, named: Named<'_>) {
+        let then = match named {
+            Named::Statement(name) => {
+                self.prepared.insert(name.to_owned(), None);
+                Then::StatementClosed(name.to_owned())
+            }
+            Named::Portal(name) => {
+                self.portals.insert(name.to_owned(), None);
+                Then::PortalClosed(name.to_owned())
+            }
+        };
+        let expect = Expect::Done { tag: b'3', show: true, then };
+        match &mut self.pending {
+            Some(pending) => pending.after.push(Queued { frame, expect, unjudged: false }),
+            None => self.push(frame, expect),
+        }
+    }
+
+    /// Notes that this portal was judged with its values, so that its Bind may be sent.
+    pub(super) fn judged(&mut self, portal: &str) {
+        let at = self.portals.get(portal).and_then(Option::as_ref).map(|tentative| tentative.at);
+        if let Some(queued) = at.and_then(|at| self.queue.get_mut(at)) {
+            queued.unjudged = false;
+        }
+    }
+
+    /// The first Bind from a place on that nobody has judged, and its place.
+    pub(super) fn next_unjudged(&self, from: usize) -> Option<(usize, Arc<Portal>)> {
+        let gathered = self.queue.iter().enumerate().skip(from);
+        gathered.filter(|(_, queued)| queued.unjudged).find_map(|(at, queued)| match &queued.expect {
+            Expect::Done { then: Then::Bound(_, portal), .. } => Some((at, Arc::clone(portal))),
+            _ => None,
+        })
+    }
+
+    /// Notes that the Bind at this place was judged.
+    pub(super) fn judged_at(&mut self, at: usize) {
+        if let Some(queued) = self.queue.get_mut(at) {
+            queued.unjudged = false;
+        }
+    }
+
+    /// Drops what comes at or after the first Bind that nobody has judged.
+    pub(super) fn drop_unjudged(&mut self) {
+        let at = self.queue.iter().position(|queued| queued.unjudged);
+        self.queue.truncate(at.unwrap_or(self.queue.len()));
+    }
+
+    /// Whether the message before is the client's own question what this portal returns.
+    pub(super) fn ends_in_description_of(&self, portal: &str) -> bool {
+        self.queue.last().is_some_and(|last| last.describes(b'P', portal))
+    }
+
+    /// Whether something that was gathered does more than read.
+    pub(super) const fn does_more_than_read(&self) -> bool {
+        self.does_more
+    }
+
+    /// Whether nothing but questions about it stands between the Bind of this portal and here.
+    pub(super) fn stands_alone(&self, portal: &str, statement: &str) -> bool {
+        let at = self.portals.get(portal).and_then(Option::as_ref).map(|tentative| tentative.at);
+        let asks = |queued: &Queued| queued.describes(b'P', portal) || queued.describes(b'S', statement);
+        at.is_some_and(|at| self.queue.iter().skip(at + 1).all(asks))
+    }
+
+    /// Sets an action aside that waits for the client's Sync, with its own messages.
+    pub(super) fn set_aside(
+        &mut self,
+        name: &str,
+        portal: Arc<Portal>,
+        action: ClientAction,
+        analysis: Arc<Analysis>,
+        held: Held,
+    ) {
+        let at = self.portals.get(name).and_then(Option::as_ref).map_or(self.queue.len(), |t| t.at);
+        let own = self.queue.split_off(at.min(self.queue.len()));
+        self.portals.insert(name.to_owned(), None);
+        self.pending = Some(Box::new(Pending { action, analysis, held, portal, own, after: Vec::new() }));
+    }
+
+    /// Everything that was gathered, to be sent. What names mean is then known once it is answered.
+    pub(super) fn take(&mut self) -> Vec<Queued> {
+        self.bytes = 0;
+        self.shifts = false;
+        self.does_more = false;
+        self.prepared.clear();
+        self.portals.clear();
+        std::mem::take(&mut self.queue)
+    }
+
+    /// The end of a pipeline: nothing of it is left.
+    pub(super) fn clear(&mut self) {
+        let _ = self.take();
+        self.pending = None;
+        self.open = false;
+    }
+
+    /// What a statement's name means to what comes next.
+    pub(super) fn find_prepared(&self, name: &str) -> Option<&Option<Prepared>> {
+        self.prepared.get(name)
+    }
+
+    /// What a portal's name means to what comes next.
+    pub(super) fn find_portal(&self, name: &str) -> Option<Option<Found>> {
+        let tentative = self.portals.get(name)?.as_ref();
+        Some(tentative.map(|tentative| Found::Gathered(Arc::clone(&tentative.portal))))
+    }
+
+    /// How many portals it adds.
+    pub(super) fn portals(&self) -> usize {
+        self.portals.len()
+    }
+}
+
+impl Queued {
+    fn describes(&self, what: u8, name: &str) -> bool {
+        let asked = matches!(self.expect, Expect::Describe { show: true });
+        let body = self.frame.get(super::super::codec::HEADER_BYTES..).unwrap_or_default();
+        let named = body.strip_prefix(&[what]).and_then(|rest| rest.strip_suffix(&[0]));
+        asked && named == Some(name.as_bytes())
+    }
+}
+
+impl Found {
+    /// The portal.
+    pub(super) const fn portal(&self) -> &Arc<Portal> {
+        match self {
+            Self::Gathered(portal) | Self::Bound(portal) => portal,
+        }
+    }
+}
+
+impl Pending {
+    /// What is sent once it is granted: its text, its values and the order to run, in messages that stand on no name.
+    /// Whatever a name has come to mean at the server, what runs is what was signed.
+    pub(super) fn forward(&self) -> Result<Forward, CodecError> {
+        let gone = CodecError::Malformed { message: "Bind", expected: "the values of a portal" };
+        let bytes = self.own.first().ok_or_else(|| gone.clone())?.frame.clone();
+        let message = RawMessage { tag: b'B', bytes };
+        let Frontend::Bind(bind) = frontend::parse(&message)? else { return Err(gone) };
+        let (statement, mut out) = (&self.portal.statement, BytesMut::new());
+        let done = |tag, show| Expect::Done { tag, show, then: Then::Nothing };
+        let mut expect = vec![done(b'1', false), done(b'2', true)];
+        write_frontend::parse(&mut out, "", &statement.sql, &statement.param_types)?;
+        write_frontend::bind(&mut out, "", "", &bind.param_formats, &bind.params, &bind.result_formats)?;
+        for queued in self.own.iter().skip(1) {
+            let of_portal = queued.frame.get(HEADER_BYTES) == Some(&b'P');
+            let named = if of_portal { Named::Portal("") } else { Named::Statement("") };
+            write_frontend::describe(&mut out, named)?;
+            expect.push(Expect::Describe { show: true });
+        }
+        write_frontend::describe(&mut out, Named::Portal(""))?;
+        expect.push(Expect::Describe { show: false });
+        write_frontend::execute(&mut out, "", 0)?;
+        Ok(Forward::Extended { frames: out.freeze(), expect })
+    }
+}
