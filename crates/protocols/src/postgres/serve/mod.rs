@@ -8,6 +8,7 @@ mod connection;
 mod exchange;
 mod extended;
 mod facts;
+mod granted;
 mod handshake;
 mod held;
 mod pipeline;

@@ -1,0 +1,162 @@
+//! An approved action runs: in a transaction around it where there can be one, once, within its bound, and its effect
+//! becomes permanent only after its record.
+
+use super::super::action::ClientAction;
+use super::super::codec::{TransactionStatus, write_frontend};
+use super::super::reply::{Expect, Finished, Rows};
+use super::connection::{Connection, Ended};
+use super::held::{Forward, HeldEnd};
+use crate::sql::Analysis;
+use countersign_core::lifecycle::End;
+use countersign_core::refusal::Refusal;
+use countersign_desk::{Execution, Granted, LaneOutcome, Report};
+use std::sync::Arc;
+
+impl Connection {
+    pub(super) async fn run_granted(
+        &mut self,
+        granted: Granted<'_>,
+        analysis: &Arc<Analysis>,
+        action: &ClientAction,
+        forward: Forward,
+    ) -> Result<HeldEnd, Ended> {
+        let (payload, execution) = granted.release();
+        let inside = self.session.transaction.suspended;
+        let wrap = !inside && analysis.statements.iter().all(|s| s.transaction_safe);
+        if inside && !self.resume().await? {
+            self.report(execution, End::RolledBack, "its transaction could not be begun again").await?;
+            return Ok(HeldEnd::Refused(Refusal::Unavailable {
+                what: "the transaction could not be begun again",
+            }));
+        }
+        if wrap
+            && (self.ask("BEGIN").await?.failed.is_some() || self.replies.status != TransactionStatus::Open)
+        {
+            // Without a transaction around it nothing could be undone that goes over the bound.
+            self.report(execution, End::RolledBack, "no transaction could be begun around it").await?;
+            return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "no transaction could be begun" }));
+        }
+        self.upout.extend_from_slice(payload);
+        self.session.forget_names(analysis);
+        // Whatever had no name has another text and other values from here on.
+        self.session.prepared.remove("");
+        self.session.portals.remove("");
+        let plan = match self.plan(analysis, execution.obligations(), true) {
+            Ok(plan) => plan,
+            Err(refusal) => {
+                self.upout.clear();
+                self.report(execution, End::RolledBack, "its result cannot be masked").await?;
+                if wrap {
+                    self.roll_back().await?;
+                }
+                return Ok(HeldEnd::Refused(refusal));
+            }
+        };
+        let simple = matches!(forward, Forward::Simple(_));
+        let epoch = self.snapshot.epoch;
+        let mut rows = Rows::new(execution, plan, simple, (analysis, &action.text, epoch));
+        rows.keep_back = true;
+        self.expect_granted(rows, forward);
+        self.drive().await?;
+        self.replies.failed = false;
+        self.replies.done.clear();
+        self.session.status = self.replies.status;
+        self.session.state_is_stale = true;
+        let Some(finished) = self.replies.finished.pop() else {
+            return Err(Ended::State("an approved action ended without an answer"));
+        };
+        let ended = self.conclude(finished, wrap, inside).await?;
+        if analysis.joined.may_change() {
+            // What it changed may be what names mean: the next statement is analysed under the new facts.
+            match self.facts.refreshed().await {
+                Ok(snapshot) => self.snapshot = snapshot,
+                Err(error) => tracing::warn!(session = %self.id, %error, "facts are stale after a change"),
+            }
+        }
+        if matches!(ended, HeldEnd::Ran) {
+            self.session.ran(analysis, &action.text, epoch);
+        }
+        Ok(ended)
+    }
+
+    fn expect_granted(&mut self, rows: Rows, forward: Forward) {
+        match forward {
+            Forward::Simple(_) => self.replies.expect(Expect::Rows(Box::new(rows))),
+            Forward::Extended { expect, .. } => {
+                expect.into_iter().for_each(|e| self.replies.expect(e));
+                self.replies.expect(Expect::Rows(Box::new(rows)));
+                write_frontend::sync(&mut self.upout);
+                self.replies.expect(Expect::Ready { show: false });
+            }
+        }
+    }
+
+    // The effect becomes permanent only after its record: executed, durable, then COMMIT.
+    async fn conclude(&mut self, finished: Finished, wrap: bool, inside: bool) -> Result<HeldEnd, Ended> {
+        let kept = std::mem::take(&mut self.replies.kept);
+        let Finished { execution, outcome, over, rows } = finished;
+        if over {
+            let rows_max = execution.rows_max().unwrap_or(0);
+            if wrap {
+                self.roll_back().await?;
+            }
+            self.report(execution, End::RolledBack, "it touched more rows than were approved").await?;
+            return Ok(HeldEnd::Refused(Refusal::OverBound { rows_max }));
+        }
+        if outcome == LaneOutcome::Error {
+            if wrap {
+                self.roll_back().await?;
+            }
+            self.report(execution, End::RolledBack, "the server refused it").await?;
+            return Ok(HeldEnd::Failed);
+        }
+        let transaction = if wrap || inside {
+            let id = self.ask("SELECT pg_catalog.pg_current_xact_id_if_assigned()::text").await?;
+            id.cell().map(str::to_owned)
+        } else {
+            None
+        };
+        if let Err(refusal) = self.shared.desk.executed(&execution, transaction, rows).await {
+            if wrap {
+                self.roll_back().await?;
+            }
+            return Ok(HeldEnd::Refused(refusal));
+        }
+        if inside {
+            self.session.transaction.executions.push(execution);
+        } else if wrap {
+            self.commit_sent = true;
+            let committed = self.ask("COMMIT").await?;
+            self.commit_sent = false;
+            self.has_ended()?;
+            if committed.failed.is_some() || !committed.committed {
+                self.report(execution, End::RolledBack, "the server refused to commit it").await?;
+                return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "the server refused to commit" }));
+            }
+            self.report(execution, End::Committed, "committed").await?;
+        } else {
+            self.report(execution, End::Committed, "ran on its own, outside a transaction").await?;
+        }
+        self.out.extend_from_slice(&kept);
+        Ok(HeldEnd::Ran)
+    }
+
+    async fn roll_back(&mut self) -> Result<(), Ended> {
+        self.ask("ROLLBACK").await?;
+        self.has_ended()
+    }
+
+    // The gate's own transaction is over at the server too: what comes next must not become a part of it.
+    fn has_ended(&mut self) -> Result<(), Ended> {
+        if self.replies.status != TransactionStatus::Idle {
+            return Err(Ended::State("the transaction around an approved action did not end"));
+        }
+        self.session.status = TransactionStatus::Idle;
+        Ok(())
+    }
+
+    async fn report(&self, execution: Execution, end: End, note: &str) -> Result<(), Ended> {
+        let report = Report { end, note: note.to_owned() };
+        self.shared.desk.finish(execution, report).await.map_err(Ended::Refused)
+    }
+}

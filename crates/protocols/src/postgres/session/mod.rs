@@ -1,0 +1,157 @@
+//! What a client's session has said so far: prepared statements, portals, the transaction as the client sees it,
+//! the gate's own settings. Pure; knows no socket and decides nothing.
+
+mod learn;
+
+pub use learn::{leaves_no_trace, shifts_meaning};
+
+use super::codec::TransactionStatus;
+use crate::sql::session::SessionState;
+use countersign_core::effect::Param;
+use countersign_desk::Execution;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Prepared statements that one session may keep.
+pub const PREPARED_MAX: usize = 10_000;
+/// Bytes of their texts.
+pub const PREPARED_BYTES_MAX: usize = 64 << 20;
+/// Portals that one session may keep.
+pub const PORTALS_MAX: usize = 1_000;
+/// The longest reason that an agent may state, in bytes.
+pub const REASON_BYTES_MAX: usize = 500;
+
+/// A prepared statement, as the client named it.
+#[derive(Clone)]
+pub struct Prepared {
+    /// Its text, exactly.
+    pub sql: Arc<str>,
+    /// The parameter types that the client named.
+    pub param_types: Arc<[u32]>,
+    /// The version of the server's facts under which the server read the text; 0 where that cannot be said. Under
+    /// another the server may still mean what a name meant then.
+    pub epoch: u64,
+    /// By PREPARE and not by Parse: the types that it gave to its parameters are not known here.
+    pub by_sql: bool,
+}
+
+/// A portal: a statement with its values.
+pub struct Portal {
+    /// The statement.
+    pub statement: Prepared,
+    /// The name of the statement at the server.
+    pub statement_name: String,
+    /// The values.
+    pub params: Vec<Param>,
+    /// The result formats that were asked for.
+    pub result_formats: Vec<i16>,
+    /// The settings under which it was bound, by [`Session::state_version`]: names in it mean what they meant then.
+    pub state_version: u64,
+}
+
+/// The transaction as the client sees it.
+#[derive(Default)]
+pub struct Transaction {
+    /// The texts that began it (`BEGIN …`, `SET TRANSACTION …`), to begin it again after a hold.
+    pub opening: Vec<String>,
+    /// Nothing but reads that leave no trace has run in it.
+    pub only_reads: bool,
+    /// It has read something.
+    pub has_read: bool,
+    /// It is open for the client, but the gate has ended it at the server while people decide.
+    pub suspended: bool,
+    /// Actions that people approved and that ran in it; settled with it.
+    pub executions: Vec<Execution>,
+}
+
+/// What a session has said so far.
+pub struct Session {
+    /// The status that the client believes in.
+    pub status: TransactionStatus,
+    /// Statements by name; the unnamed one under the empty name.
+    pub prepared: HashMap<String, Prepared>,
+    /// Portals by name.
+    pub portals: HashMap<String, Arc<Portal>>,
+    /// The transaction.
+    pub transaction: Transaction,
+    /// What decides how names are resolved.
+    pub state: SessionState,
+    /// Grows whenever the server's part of `state` changes.
+    pub state_version: u64,
+    /// Nothing but reads that leave no trace has run since the server was last ready: there is nothing in an implicit
+    /// transaction that a failure would have to undo.
+    pub only_reads_since_ready: bool,
+    /// Something may have changed `state` at the server: ask before the next analysis.
+    pub state_is_stale: bool,
+    /// Why, as stated by the agent (`SET countersign.reason`).
+    pub reason: Option<String>,
+    /// The client asked for notices of at least this weight; holds are notices.
+    pub wants_notices: bool,
+    /// Its default isolation is READ COMMITTED.
+    pub read_committed: bool,
+}
+
+impl Session {
+    /// A session that has said nothing yet.
+    pub fn new(state: SessionState) -> Self {
+        Self {
+            status: TransactionStatus::Idle,
+            prepared: HashMap::new(),
+            portals: HashMap::new(),
+            transaction: Transaction::default(),
+            state,
+            state_version: 0,
+            only_reads_since_ready: true,
+            state_is_stale: true,
+            reason: None,
+            wants_notices: true,
+            read_committed: true,
+        }
+    }
+
+    /// Sets one of the gate's own settings (`countersign.…`); false where there is none of this name or value.
+    pub fn set_own(&mut self, name: &str, value: &str) -> bool {
+        match name.to_ascii_lowercase().as_str() {
+            "countersign.reason" if value.len() <= REASON_BYTES_MAX => {
+                self.reason = (!value.trim().is_empty()).then(|| value.trim().to_owned());
+                true
+            }
+            "countersign.reveal" => match value.to_ascii_lowercase().as_str() {
+                "on" | "true" | "yes" | "1" => {
+                    self.state.reveal = true;
+                    true
+                }
+                "off" | "false" | "no" | "0" | "default" | "" => {
+                    self.state.reveal = false;
+                    true
+                }
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Why the open transaction cannot be ended and begun again around a hold; `None` where it can.
+    pub fn cannot_suspend(&self) -> Option<&'static str> {
+        let transaction = &self.transaction;
+        match self.status {
+            TransactionStatus::Idle => None,
+            TransactionStatus::Failed => Some("the transaction has already failed"),
+            TransactionStatus::Open if transaction.suspended => None,
+            TransactionStatus::Open if !transaction.only_reads => {
+                Some("the transaction has already done more than read")
+            }
+            TransactionStatus::Open if transaction.has_read && !self.is_read_committed() => {
+                Some("the transaction has already read, in an isolation stricter than READ COMMITTED")
+            }
+            TransactionStatus::Open => None,
+        }
+    }
+
+    fn is_read_committed(&self) -> bool {
+        let named = |text: &str| text.to_ascii_uppercase().contains("ISOLATION LEVEL");
+        let stricter = |text: &str| named(text) && !text.to_ascii_uppercase().contains("READ COMMITTED");
+        !self.transaction.opening.iter().any(|text| stricter(text))
+            && (self.read_committed || self.transaction.opening.iter().any(|text| named(text)))
+    }
+}
