@@ -216,6 +216,25 @@ fn a_query_that_becomes_one_value_is_packed_whatever_stands_beside_it() {
     );
 }
 
+#[test]
+fn a_limit_bounds_nothing_where_its_query_may_run_again_for_other_rows() {
+    let odd = "(SELECT country FROM customers WHERE random() < 0.01 LIMIT 1) x";
+    exports(
+        &[
+            &format!("SELECT x.* FROM orders o LEFT JOIN {odd} ON true"),
+            &format!("SELECT x.* FROM {odd}, orders"),
+            &format!("UPDATE features.churn f SET score = 1 FROM {odd} RETURNING x.country"),
+            &format!("SELECT x.* FROM orders, (SELECT * FROM {odd}) x"),
+            "SELECT x.* FROM orders, (SELECT country FROM customers TABLESAMPLE system (1) LIMIT 1) x",
+        ],
+        &[
+            &format!("SELECT x.* FROM {odd}"),
+            "SELECT x.*, o.id FROM (SELECT id, country FROM customers ORDER BY id LIMIT 9) x JOIN orders o ON o.customer_id = x.id",
+            "SELECT x.*, random() FROM orders, (SELECT country FROM customers LIMIT 1) x",
+        ],
+    );
+}
+
 // === keys ===
 
 #[test]

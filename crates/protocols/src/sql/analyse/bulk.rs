@@ -95,7 +95,9 @@ impl Walk<'_> {
             self.list_number(count);
         }
         // WITH TIES may give every row. Within a query that runs for each row of another, a bound of its own is none.
-        if option == LimitOption::WithTies as i32 || self.per_row > 0 {
+        // So it is where the server may run it again for other rows than before, as on the inner side of a join.
+        let again = self.per_row > 0 || (self.beside > 0 && self.varies);
+        if option == LimitOption::WithTies as i32 || again {
             return;
         }
         match count.as_deref().and_then(|count| self.limit_of(count)) {

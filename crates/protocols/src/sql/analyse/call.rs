@@ -52,6 +52,8 @@ impl Walk<'_> {
         }
         if let Some((_, name)) = written(funcname) {
             self.compares_arguments(&name);
+            let system = self.known.facts().functions_system.get(&("pg_catalog".to_owned(), name));
+            self.varies |= system.is_none_or(|function| function.volatile);
         }
         if *agg_distinct {
             self.compares_each(args);

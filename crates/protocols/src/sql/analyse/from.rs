@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 impl Walk<'_> {
     pub(super) fn from(&mut self, list: &[Node]) {
         for node in list {
+            self.alone = list.len() == 1;
             self.source_item(Some(node));
         }
     }
@@ -37,6 +38,7 @@ impl Walk<'_> {
                     Some((None, name)) if ["bernoulli", "system"].contains(&name.as_str()) => {}
                     _ => self.opaque("a sampling method is used that is not known"),
                 }
+                self.varies |= sample.repeatable.is_none();
                 self.exprs(&sample.args);
                 self.maybe(&sample.repeatable);
             }
@@ -120,6 +122,7 @@ impl Walk<'_> {
             alias,
             rtindex: _,
         } = join;
+        self.alone = false;
         let before = self.frames.last().map_or(0, Vec::len);
         self.source_item(larg.as_deref());
         let middle = self.frames.last().map_or(0, Vec::len);
@@ -198,11 +201,16 @@ impl Walk<'_> {
 
     fn subselect(&mut self, sub: &RangeSubselect) {
         let RangeSubselect { lateral, subquery, alias } = sub;
+        let first = self.frames.last().is_none_or(Vec::is_empty);
+        let beside = !(std::mem::take(&mut self.alone) && first);
         let frames = if *lateral { None } else { Some(self.hide_siblings()) };
         let around = *lateral && self.frames.last().is_some_and(|frame| !frame.is_empty());
         self.per_row += u32::from(around);
+        self.beside += u32::from(beside);
         let outs = self.query(subquery.as_deref());
         self.per_row -= u32::from(around);
+        self.beside -= u32::from(beside);
+        self.alone = !beside;
         if let Some(frames) = frames {
             self.frames = frames;
         }

@@ -87,6 +87,7 @@ impl Walk<'_> {
         } = select;
         let outer_bulk = std::mem::take(&mut self.bulk);
         let outer_packing = std::mem::take(&mut self.packing);
+        let outer_varies = std::mem::take(&mut self.varies);
         let scoped = self.with(with_clause.as_ref());
         if let Some(into) = into_clause {
             self.does(Kind::Schema);
@@ -143,6 +144,7 @@ impl Walk<'_> {
             self.ctes.pop();
         }
         self.packing = outer_packing || self.packs_outward;
+        self.varies |= outer_varies;
         self.bulk.add(&outer_bulk);
         outs
     }

@@ -63,6 +63,12 @@ pub(super) struct Walk<'a> {
     pub(super) packs_outward: bool,
     /// How many queries around this one run it anew for each of their rows.
     pub(super) per_row: u32,
+    /// How many queries around this one may run it anew, if that gives other rows: it stands beside others in FROM.
+    pub(super) beside: u32,
+    /// What stands in FROM stands alone there.
+    pub(super) alone: bool,
+    /// The query that is read now gives other rows each time it runs.
+    pub(super) varies: bool,
     pub(super) limit_params: BTreeSet<u16>,
     /// Where literals stand whose value does not matter.
     pub(super) listed: BTreeSet<usize>,
@@ -105,6 +111,9 @@ impl<'a> Walk<'a> {
             packing: false,
             packs_outward: false,
             per_row: 0,
+            beside: 0,
+            alone: false,
+            varies: false,
             limit_params: BTreeSet::new(),
             listed: BTreeSet::new(),
             definitions: BTreeMap::new(),
