@@ -140,3 +140,60 @@ ALTER SCHEMA features OWNER TO shop_rw;
 REFRESH MATERIALIZED VIEW customer_copy;
 CREATE INDEX ON orders (customer_id);
 ANALYZE;
+-- r2: round two
+CREATE DOMAIN app.def_dom AS xml DEFAULT query_to_xml('SELECT wipe()', true, true, '');
+CREATE TABLE features.dom_default (id bigint PRIMARY KEY, x app.def_dom);
+CREATE FUNCTION app.bucket(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1; END $$;
+CREATE TABLE features.by_expr (id bigint, v int) PARTITION BY RANGE (app.bucket(id));
+CREATE TABLE features.by_expr_1 PARTITION OF features.by_expr DEFAULT;
+CREATE FUNCTION app.json_cmp(json, json) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN bttextcmp($1::text,$2::text); END $$;
+CREATE FUNCTION app.json_lt(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) < 0';
+CREATE FUNCTION app.json_le(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) <= 0';
+CREATE FUNCTION app.json_eq(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) = 0';
+CREATE FUNCTION app.json_ge(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) >= 0';
+CREATE FUNCTION app.json_gt(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) > 0';
+CREATE OPERATOR app.< (FUNCTION=app.json_lt, LEFTARG=json, RIGHTARG=json);
+CREATE OPERATOR app.<= (FUNCTION=app.json_le, LEFTARG=json, RIGHTARG=json);
+CREATE OPERATOR app.= (FUNCTION=app.json_eq, LEFTARG=json, RIGHTARG=json, MERGES);
+CREATE OPERATOR app.>= (FUNCTION=app.json_ge, LEFTARG=json, RIGHTARG=json);
+CREATE OPERATOR app.> (FUNCTION=app.json_gt, LEFTARG=json, RIGHTARG=json);
+CREATE OPERATOR CLASS app.json_ops DEFAULT FOR TYPE json USING btree AS OPERATOR 1 app.<, OPERATOR 2 app.<=, OPERATOR 3 app.=, OPERATOR 4 app.>=, OPERATOR 5 app.>, FUNCTION 1 app.json_cmp(json,json);
+CREATE OPERATOR CLASS app.mood_ops DEFAULT FOR TYPE app.mood USING btree AS FUNCTION 1 enum_cmp(anyenum,anyenum);
+CREATE TABLE app.docs (id bigint PRIMARY KEY, j json, c xml);
+INSERT INTO app.docs VALUES (1,'{"a":1}'),(2,'{"a":2}');
+-- a partitioned table by hash with an operator class of the user's
+CREATE FUNCTION app.h8(bigint,bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1; END $$;
+CREATE OPERATOR CLASS app.h8_ops FOR TYPE bigint USING hash AS OPERATOR 1 =, FUNCTION 2 app.h8(bigint,bigint);
+CREATE TABLE features.by_hash (id bigint, v int) PARTITION BY HASH (id app.h8_ops);
+CREATE TABLE features.by_hash_0 PARTITION OF features.by_hash FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+CREATE TABLE app.oddly (id bigint PRIMARY KEY, oid text);
+INSERT INTO app.oddly VALUES (1,'odd@secret.example');
+-- a range type whose subtype difference and canonical are code
+CREATE FUNCTION app.fdiff(float8,float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1-$2; END $$;
+CREATE TYPE app.frange AS RANGE (subtype = float8, subtype_diff = app.fdiff);
+CREATE TABLE features.ranged (id bigint PRIMARY KEY, r app.frange);
+-- a view with a default, a view over a function's result, ON SELECT of a composite function
+CREATE VIEW features.seen AS SELECT c.id, c.country FROM public.customers c;
+CREATE VIEW features.whole AS SELECT c FROM public.customers c;
+CREATE TABLE features.snap (id bigint, who customers);
+CREATE COLLATION app.ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+-- an aggregate, casts by in-out and by assignment
+CREATE CAST (app.mood AS varchar) WITH INOUT AS ASSIGNMENT;
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, features, app TO shop_rw;
+GRANT SELECT ON ALL TABLES IN SCHEMA public, features, app TO reporting_ro;
+ALTER TABLE features.dom_default OWNER TO shop_rw; ALTER TABLE features.by_expr OWNER TO shop_rw; ALTER TABLE features.by_hash OWNER TO shop_rw;
+ANALYZE;
+-- r2: a label on a parent, a computed column of a child
+CREATE TABLE base2 (id bigint, mail text);
+CREATE TABLE app.kid2 (mail_l text GENERATED ALWAYS AS (upper(mail)) STORED) INHERITS (base2);
+INSERT INTO app.kid2 (id, mail) VALUES (1,'kid@secret.example');
+CREATE VIEW order_docs AS SELECT j FROM app.docs ORDER BY j;
+CREATE DOMAIN app.len_dom AS text COLLATE "C" DEFAULT 'x';
+CREATE TABLE app.labelled_tags (tags text[] PRIMARY KEY, mail text);
+INSERT INTO app.labelled_tags SELECT ARRAY['a', i::text], 'm'||i||'@secret.example' FROM generate_series(1,300) i;
+CREATE TABLE app.rows (id bigint PRIMARY KEY, who customers);
+INSERT INTO app.rows SELECT 1, c FROM customers c WHERE id=1;
+CREATE TYPE app.pair2 AS (a int, mail text);
+CREATE TABLE app.exch (id bigint PRIMARY KEY, p app.pair);
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public, features, app TO shop_rw;
+GRANT SELECT ON ALL TABLES IN SCHEMA public, features, app TO reporting_ro;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What is labelled there: schema, table, column, label.
-const LABELS: [(&str, &str, &str, &str); 13] = [
+const LABELS: [(&str, &str, &str, &str); 16] = [
     ("public", "customers", "name", "pii.name"),
     ("public", "customers", "email", "pii.email"),
     ("public", "customers", "phone", "pii.phone"),
@@ -23,6 +23,9 @@ const LABELS: [(&str, &str, &str, &str); 13] = [
     ("app", "profiles", "tags", "pii.text"),
     ("app", "profiles", "data", "pii.text"),
     ("app", "keyless", "mail", "pii.email"),
+    ("app", "oddly", "oid", "pii.email"),
+    ("public", "base2", "mail", "pii.email"),
+    ("app", "labelled_tags", "mail", "pii.email"),
 ];
 
 #[tokio::test]

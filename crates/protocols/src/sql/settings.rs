@@ -27,6 +27,9 @@ const ANY_VALUE: &[&str] = &[
     "lc_time",
     "default_transaction_isolation",
     "default_transaction_deferrable",
+    // Drivers toggle it. It is no wall: whoever is read-only may say otherwise, and each write is judged by itself.
+    "default_transaction_read_only",
+    "transaction_read_only",
     "transaction_isolation",
     "transaction_deferrable",
     "escape_string_warning",
@@ -56,10 +59,7 @@ pub fn allow_listed(name: &str, value: &str) -> bool {
         "client_encoding" | "names" => {
             ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str())
         }
-        "standard_conforming_strings"
-        | "row_security"
-        | "default_transaction_read_only"
-        | "transaction_read_only" => is_on(value),
+        "standard_conforming_strings" | "row_security" => is_on(value),
         "search_path" => value.split(',').all(|schema| {
             let schema = schema.trim().trim_matches('"');
             !schema.to_ascii_lowercase().starts_with("pg_t")
@@ -108,6 +108,8 @@ mod tests {
             ("TimeZone", "UTC"),
             ("standard_conforming_strings", "on"),
             ("search_path", "features, public"),
+            ("default_transaction_read_only", "off"),
+            ("transaction_read_only", "on"),
         ] {
             assert!(allow_listed(name, value), "{name} = {value}");
         }
@@ -119,7 +121,6 @@ mod tests {
             ("client_encoding", "SQL_ASCII"),
             ("client_encoding", "BIG5"),
             ("standard_conforming_strings", "off"),
-            ("default_transaction_read_only", "off"),
             ("search_path", "pg_temp, public"),
             ("role", "postgres"),
             ("session_authorization", "postgres"),

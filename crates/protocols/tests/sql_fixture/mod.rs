@@ -10,6 +10,7 @@
 
 use countersign_core::action::TableName;
 use countersign_core::id::AgentName;
+use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use countersign_protocols::sql::catalogue::{Difference, accept, diff};
 use countersign_protocols::sql::parser::{Pool, Question};
@@ -125,4 +126,44 @@ pub fn analyse_in(sql: &str, session: &SessionState) -> Result<Analysis, NotUnde
 
 pub fn analyse(sql: &str) -> Analysis {
     analyse_in(sql, &session()).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+pub fn has(sql: &str, kind: Kind) {
+    let kinds = analyse(sql).joined.kinds();
+    assert!(kinds.contains(&kind), "{sql}: expected {kind:?} among {kinds:?}");
+}
+
+pub fn has_not(sql: &str, kind: Kind) {
+    let kinds = analyse(sql).joined.kinds();
+    assert!(!kinds.contains(&kind), "{sql}: expected no {kind:?} among {kinds:?}");
+}
+
+/// The sample shop with more rows of facts.
+pub fn known_with(change: impl FnOnce(&mut Rows)) -> Arc<Known> {
+    let mut rows = rows();
+    change(&mut rows);
+    let changed = ServerFacts::build(&rows).expect("facts");
+    Arc::new(Known::new(Arc::new(changed), Arc::new(catalogue(&facts()))))
+}
+
+pub fn add(rows: &mut Rows, query: &str, cells: &[&str]) {
+    let row = cells.iter().map(|cell| Some((*cell).to_owned())).collect();
+    rows.get_mut(query).expect("a query").push(row);
+}
+
+/// What is said of a text where this is known, with parameters of these types.
+pub fn analyse_on(known: &Arc<Known>, session: &SessionState, sql: &str, param_types: &[u32]) -> Analysis {
+    let question = Question {
+        sql: sql.into(),
+        known: Arc::clone(known),
+        session: session.clone(),
+        agent: agent(),
+        param_types: param_types.to_vec(),
+    };
+    pool().analyse_blocking(question).unwrap_or_else(|error| panic!("{sql}: {error}"))
+}
+
+pub fn oid(name: &str) -> String {
+    let (schema, name) = name.split_once('.').expect("a schema");
+    facts().relation(schema, name).expect("a relation").oid.to_string()
 }

@@ -21,7 +21,7 @@ impl Walk<'_> {
             over,
             agg_within_group,
             agg_star: _,
-            agg_distinct: _,
+            agg_distinct,
             func_variadic,
             funcformat: _,
             location: _,
@@ -41,7 +41,23 @@ impl Walk<'_> {
             Some(name) => self.calls(name, arguments),
             None => self.opaque("a function has a name that is not understood"),
         }
-        self.packing |= self.packs(funcname);
+        match written(funcname) {
+            Some((_, name)) if self.is_packer(&name) => match over {
+                // A window's rows are those of its own query.
+                Some(_) => self.packing = true,
+                None => self.packs(args.iter().chain(agg_order).chain(agg_filter.as_deref())),
+            },
+            Some(_) => {}
+            None => self.packs(args),
+        }
+        if let Some((_, name)) = written(funcname) {
+            self.compares_arguments(&name);
+            let system = self.known.facts().functions_system.get(&("pg_catalog".to_owned(), name));
+            self.varies |= system.is_none_or(|function| function.volatile);
+        }
+        if *agg_distinct {
+            self.compares_each(args);
+        }
         self.exprs(args);
         self.exprs(agg_order);
         self.maybe(agg_filter);
@@ -51,14 +67,14 @@ impl Walk<'_> {
     }
 
     /// Whether a function packs any number of rows into one value.
-    fn packs(&self, name: &[Node]) -> bool {
-        let Some((_, name)) = written(name) else { return true };
+    fn is_packer(&self, name: &str) -> bool {
         let system = &self.known.facts().functions_system;
-        let own = system.get(&("pg_catalog".to_owned(), name.clone()));
-        own.is_none_or(|function| function.aggregate) && !gives_one_value(&name)
+        let own = system.get(&("pg_catalog".to_owned(), name.to_owned()));
+        own.is_none_or(|function| function.aggregate) && !gives_one_value(name)
     }
 
     pub(super) fn window(&mut self, window: &WindowDef) {
+        self.compares_each(&window.partition_clause);
         self.exprs(&window.partition_clause);
         self.exprs(&window.order_clause);
         self.maybe(&window.start_offset);
@@ -69,32 +85,43 @@ impl Walk<'_> {
         if !sort.use_op.is_empty() {
             self.operator(&sort.use_op, false);
         }
+        self.compares(sort.node.as_deref());
         self.maybe(&sort.node);
     }
 
     pub(super) fn sublink(&mut self, link: &SubLink) {
         self.maybe(&link.testexpr);
-        if link.testexpr.is_some() {
+        if let Some(tested) = link.testexpr.as_deref() {
+            self.compares_unknown |= !self.is_of_known_type(tested);
             match link.oper_name.is_empty() {
                 true => self.operates((None, "=".to_owned()), false),
                 false => self.operator(&link.oper_name, false),
             }
         }
+        let query = link.subselect.as_deref();
+        match SubLinkType::try_from(link.sub_link_type) {
+            Ok(SubLinkType::ExistsSublink | SubLinkType::AllSublink | SubLinkType::AnySublink) => {
+                self.kept_inside(|walk| walk.subquery(query));
+            }
+            Ok(SubLinkType::ArraySublink) => self.packed_subquery(query),
+            _ => self.subquery(query),
+        }
+    }
+
+    fn subquery(&mut self, query: Option<&Node>) {
         // Within a FROM it runs anew for each row, so that a LIMIT of its own bounds nothing.
         let around = self.frames.last().is_some_and(|frame| !frame.is_empty());
         self.per_row += u32::from(around);
-        match SubLinkType::try_from(link.sub_link_type) {
-            Ok(SubLinkType::ExistsSublink | SubLinkType::AllSublink | SubLinkType::AnySublink) => {
-                self.kept_inside(|walk| walk.query(link.subselect.as_deref()));
-            }
-            Ok(SubLinkType::ArraySublink) => {
-                let before = self.bulk.clone();
-                self.query(link.subselect.as_deref());
-                self.packed.extend(self.bulk.difference(&before).copied().collect::<Vec<_>>());
-            }
-            _ => drop(self.query(link.subselect.as_deref())),
-        }
+        self.query(query);
         self.per_row -= u32::from(around);
+    }
+
+    /// A query whose rows become one value.
+    pub(super) fn packed_subquery(&mut self, query: Option<&Node>) {
+        let beside = std::mem::take(&mut self.bulk);
+        self.subquery(query);
+        self.bulk.pack();
+        self.bulk.add(&beside);
     }
 
     pub(super) fn indirection(&mut self, list: &[Node]) {
@@ -170,11 +197,16 @@ impl Walk<'_> {
     }
 }
 
-/// `set_config` with literals, of a setting that may pass and that changes nothing of what texts mean.
+/// `set_config` with literals, of a setting that may pass and that changes nothing of what texts mean. A cast may make
+/// another value of a literal: `'1'::numeric(2, -1)` is 0.
 fn harmless_set_config(args: &[Node]) -> bool {
     let [name, value, _] = args else { return false };
-    let Some(name) = literal_text(name) else { return false };
-    let harmless = match literal_text(value) {
+    let plain = |node: &Node| match &node.node {
+        Some(NodeEnum::AConst(_)) => literal_text(node),
+        _ => None,
+    };
+    let Some(name) = plain(name) else { return false };
+    let harmless = match plain(value) {
         Some(value) => crate::sql::settings::allow_listed(&name, &value),
         None => crate::sql::settings::any_value(&name),
     };

@@ -21,7 +21,7 @@ impl Walk<'_> {
             Some(NodeEnum::ExecuteStmt(execute)) => {
                 self.runs_prepared = true;
                 self.opaque("what a prepared statement does is not seen here");
-                What::Execute { name: execute.name.clone(), nullable: Vec::new() }
+                What::Execute { name: execute.name.clone(), no_limit: Vec::new() }
             }
             Some(node) => self.statement(node).what,
             None => utility("nothing"),
@@ -35,9 +35,7 @@ impl Walk<'_> {
                 kind => (kind, on),
             };
             self.pairs = std::mem::take(&mut self.pairs).into_iter().map(looks).collect();
-            self.bulk.clear();
-            self.packed.clear();
-            self.bulk_without_limit.clear();
+            self.bulk = super::bulk::Bulk::default();
             self.locks = false;
             self.unbounded = false;
         }

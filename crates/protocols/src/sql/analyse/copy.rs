@@ -77,8 +77,10 @@ impl Walk<'_> {
         }
         for column in columns {
             let labels = self.known.labels_of(relation.oid, column.attnum).clone();
-            if !labels.is_empty() {
+            if !labels.is_empty() && self.known.labels_within(column.type_oid).is_empty() {
                 self.shows(relation.oid, &labels);
+            } else if !labels.is_empty() {
+                self.reveals(relation.oid, &labels);
             }
             self.copy_columns.push((column.name.clone(), labels));
         }

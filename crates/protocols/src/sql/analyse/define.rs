@@ -1,6 +1,6 @@
 //! Statements over what exists: which relations they name, and ALTER TABLE and DROP part by part.
 
-use super::scope::names;
+use super::source::names;
 use super::utility::{Said, is_temp};
 use super::walk::Walk;
 use countersign_core::kind::Kind;

@@ -1,7 +1,8 @@
 //! INSERT, UPDATE, DELETE and MERGE, at the top or within a query.
 
-use super::scope::{Source, names};
+use super::bulk::Bulk;
 use super::select::Outs;
+use super::source::{Source, names};
 use super::walk::Walk;
 use crate::sql::facts::{FIRST_USER_OID, Relation};
 use countersign_core::kind::Kind;
@@ -10,7 +11,6 @@ use pg_query::protobuf::{
     CmdType, DeleteStmt, InsertStmt, MergeStmt, MergeWhenClause, Node, OnConflictClause, RangeVar,
     ReturningClause, UpdateStmt,
 };
-use std::collections::BTreeSet;
 
 impl<'a> Walk<'a> {
     /// The table that is changed, with `kind` noted.
@@ -69,16 +69,20 @@ impl<'a> Walk<'a> {
             }
         }
         // What is read to be written comes back only where it is returned.
-        let bulk = (self.bulk.clone(), self.packed.clone());
+        let bulk = self.bulk.clone();
         self.query(select_stmt.as_deref());
         if returning_clause.is_none() {
-            (self.bulk, self.packed) = bulk;
+            self.bulk = bulk;
         }
         self.list_values(table, cols, select_stmt.as_deref());
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         if let Some(conflict) = on_conflict_clause {
             self.conflict(table, conflict);
+            // What is returned does not see `excluded`.
+            if let Some(frame) = self.frames.last_mut() {
+                frame.truncate(1);
+            }
         }
         let outs = self.returning(returning_clause.as_ref());
         self.frames.pop();
@@ -121,7 +125,7 @@ impl<'a> Walk<'a> {
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Write);
         self.unbounded |= where_clause.is_none();
-        let bulk = (self.bulk.clone(), self.packed.clone());
+        let bulk = self.bulk.clone();
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.from(from_clause);
@@ -141,7 +145,7 @@ impl<'a> Walk<'a> {
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Delete);
         self.unbounded |= where_clause.is_none();
-        let bulk = (self.bulk.clone(), self.packed.clone());
+        let bulk = self.bulk.clone();
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.from(using_clause);
@@ -166,7 +170,7 @@ impl<'a> Walk<'a> {
         } = merge;
         let scoped = self.with(with_clause.as_ref());
         let table = self.target_table(relation.as_ref(), Kind::Write);
-        let bulk = (self.bulk.clone(), self.packed.clone());
+        let bulk = self.bulk.clone();
         self.frames.push(Vec::new());
         self.add_target(table, relation.as_ref());
         self.source_item(source_relation.as_deref());
@@ -194,7 +198,9 @@ impl<'a> Walk<'a> {
             }
         }
         self.sources_come_back(returning_clause.as_ref(), bulk);
-        let outs = self.returning(returning_clause.as_ref());
+        let mut outs = self.returning(returning_clause.as_ref());
+        // `*` gives the columns of the source first.
+        outs.open = true;
         self.frames.pop();
         if scoped {
             self.ctes.pop();
@@ -203,20 +209,15 @@ impl<'a> Walk<'a> {
     }
 
     /// The other tables of a change may come back in full where something is returned.
-    fn sources_come_back(
-        &mut self,
-        returning: Option<&ReturningClause>,
-        before: (BTreeSet<u32>, BTreeSet<u32>),
-    ) {
+    fn sources_come_back(&mut self, returning: Option<&ReturningClause>, before: Bulk) {
         if returning.is_none() {
-            (self.bulk, self.packed) = before;
+            self.bulk = before;
             return;
         }
         let sources: Vec<u32> =
             self.frames.last().into_iter().flatten().skip(1).filter_map(|source| source.oid).collect();
         for relation in sources.iter().filter_map(|oid| self.known.facts().relations.get(oid)) {
-            let labelled = self.labelled_behind(relation);
-            self.bulk.extend(labelled);
+            self.bulk.read(self.labelled_behind(relation));
         }
     }
 

@@ -1,11 +1,12 @@
 //! Expressions (a table). Every kind of node of the grammar is named here: what cannot stand in an expression, or is not known
 //! to be harmless there, makes the statement opaque.
 
-use super::scope::{names, written};
+use super::scope::written;
+use super::source::names;
 use super::walk::Walk;
 use crate::sql::facts::FIRST_USER_OID;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{AExpr, AExprKind, Node};
+use pg_query::protobuf::{AExpr, AExprKind, Node, a_const};
 
 impl Walk<'_> {
     pub(super) fn exprs(&mut self, list: &[Node]) {
@@ -26,9 +27,13 @@ impl Walk<'_> {
     pub(super) fn expr(&mut self, node: Option<&Node>) {
         let Some(node) = node.and_then(|node| node.node.as_ref()) else { return };
         match node {
-            NodeEnum::AConst(_)
-            | NodeEnum::ParamRef(_)
-            | NodeEnum::SetToDefault(_)
+            NodeEnum::ParamRef(_) => self.may_be_odd(),
+            NodeEnum::AConst(literal) => {
+                if matches!(literal.val, Some(a_const::Val::Bsval(_))) {
+                    self.may_be_odd();
+                }
+            }
+            NodeEnum::SetToDefault(_)
             | NodeEnum::SqlvalueFunction(_)
             | NodeEnum::CurrentOfExpr(_)
             | NodeEnum::Integer(_)
@@ -51,7 +56,8 @@ impl Walk<'_> {
             NodeEnum::FuncCall(call) => self.function(call),
             NodeEnum::SubLink(link) => self.sublink(link),
             NodeEnum::CaseExpr(e) => {
-                if e.arg.is_some() {
+                if let Some(tested) = e.arg.as_deref() {
+                    self.compares_unknown |= !self.is_of_known_type(tested);
                     self.operates((None, "=".to_owned()), false);
                 }
                 self.maybe(&e.arg);
@@ -63,7 +69,10 @@ impl Walk<'_> {
                 self.maybe(&e.result);
             }
             NodeEnum::CoalesceExpr(e) => self.exprs(&e.args),
-            NodeEnum::MinMaxExpr(e) => self.exprs(&e.args),
+            NodeEnum::MinMaxExpr(e) => {
+                self.compares_each(&e.args);
+                self.exprs(&e.args);
+            }
             NodeEnum::RowExpr(e) => self.exprs(&e.args),
             NodeEnum::AArrayExpr(e) => self.exprs(&e.elements),
             NodeEnum::List(list) => self.exprs(&list.items),
@@ -86,16 +95,19 @@ impl Walk<'_> {
             NodeEnum::SortBy(sort) => self.sort(sort),
             NodeEnum::WindowDef(window) => self.window(window),
             NodeEnum::XmlExpr(e) => {
+                self.may_be_odd();
                 self.exprs(&e.named_args);
                 self.exprs(&e.args);
             }
             NodeEnum::XmlSerialize(e) => {
+                self.may_be_odd();
                 self.maybe(&e.expr);
                 self.type_name(e.type_name.as_ref());
             }
             NodeEnum::TypeName(name) => drop(self.type_name(Some(name))),
             NodeEnum::ReturningExpr(e) => self.maybe(&e.retexpr),
             NodeEnum::JsonFuncExpr(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_value", "json_query", "json_exists"]);
                 self.json_value(e.context_item.as_deref());
                 self.maybe(&e.pathspec);
@@ -113,38 +125,47 @@ impl Walk<'_> {
             NodeEnum::JsonBehavior(e) => self.json_behaviour(Some(e)),
             NodeEnum::JsonIsPredicate(e) => self.maybe(&e.expr),
             NodeEnum::JsonParseExpr(e) => {
+                self.may_be_odd();
                 self.syntax(&["json"]);
                 self.json_value(e.expr.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonScalarExpr(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_scalar"]);
                 self.maybe(&e.expr);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonSerializeExpr(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_serialize"]);
                 self.json_value(e.expr.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonObjectConstructor(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_object"]);
                 self.exprs(&e.exprs);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonArrayConstructor(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_array"]);
                 self.exprs(&e.exprs);
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonArrayQueryConstructor(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_array"]);
-                self.query(e.query.as_deref());
+                self.packed_subquery(e.query.as_deref());
                 self.json_output(e.output.as_ref());
             }
             NodeEnum::JsonObjectAgg(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_objectagg"]);
-                self.packing = true;
+                let value = e.arg.as_deref().and_then(|arg| arg.value.as_deref());
+                let key = e.arg.as_deref().and_then(|arg| arg.key.as_deref());
+                self.packs(key.into_iter().chain(value.and_then(|value| value.raw_expr.as_deref())));
                 self.json_aggregate(e.constructor.as_deref());
                 if let Some(arg) = e.arg.as_deref() {
                     self.maybe(&arg.key);
@@ -152,8 +173,9 @@ impl Walk<'_> {
                 }
             }
             NodeEnum::JsonArrayAgg(e) => {
+                self.may_be_odd();
                 self.syntax(&["json_arrayagg"]);
-                self.packing = true;
+                self.packs(e.arg.as_deref().and_then(|arg| arg.raw_expr.as_deref()));
                 self.json_aggregate(e.constructor.as_deref());
                 self.json_value(e.arg.as_deref());
             }
@@ -411,6 +433,7 @@ impl Walk<'_> {
             | AExprKind::AexprSimilar => self.operator(name, lexpr.is_none()),
             AExprKind::Undefined => self.misplaced(),
         }
+        self.compares_operands(e);
         if kind == AExprKind::AexprOp {
             self.list_comparison(e);
         }
@@ -454,7 +477,7 @@ impl Walk<'_> {
 
 /// The value of a literal, as text.
 pub(super) fn literal_text(node: &Node) -> Option<String> {
-    use pg_query::protobuf::a_const::Val;
+    use a_const::Val;
     match node.node.as_ref()? {
         NodeEnum::AConst(literal) => match literal.val.as_ref()? {
             Val::Sval(s) => Some(s.sval.clone()),

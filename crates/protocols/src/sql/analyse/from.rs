@@ -1,15 +1,19 @@
 //! What stands in FROM: which sources of columns it opens, and what reading them means.
 
-use super::scope::{Source, SourceColumn, names, written};
+use super::scope::written;
+use super::source::{Source, SourceColumn, names};
 use super::walk::Walk;
 use countersign_core::kind::Kind;
 use pg_query::NodeEnum;
-use pg_query::protobuf::{JoinExpr, Node, RangeFunction, RangeSubselect, RangeTableFunc, RangeVar};
+use pg_query::protobuf::{
+    Alias, JoinExpr, JoinType, Node, RangeFunction, RangeSubselect, RangeTableFunc, RangeVar,
+};
 use std::collections::BTreeSet;
 
 impl Walk<'_> {
     pub(super) fn from(&mut self, list: &[Node]) {
         for node in list {
+            self.alone = list.len() == 1;
             self.source_item(Some(node));
         }
     }
@@ -34,10 +38,12 @@ impl Walk<'_> {
                     Some((None, name)) if ["bernoulli", "system"].contains(&name.as_str()) => {}
                     _ => self.opaque("a sampling method is used that is not known"),
                 }
+                self.varies |= sample.repeatable.is_none();
                 self.exprs(&sample.args);
                 self.maybe(&sample.repeatable);
             }
             Some(NodeEnum::JsonTable(table)) => {
+                self.may_be_odd();
                 self.syntax(&["json_table"]);
                 self.json_value(table.context_item.as_deref());
                 if let Some(path) = &table.pathspec {
@@ -81,6 +87,10 @@ impl Walk<'_> {
         if schemaname.is_empty() {
             let cte = self.ctes.iter().rev().find_map(|scope| scope.get(relname)).cloned();
             if let Some(source) = cte {
+                if source.ahead {
+                    self.read_ahead.insert(relname.clone());
+                }
+                self.bulk.add(&source.bulk);
                 self.add(source.renamed(alias.as_ref()));
                 return;
             }
@@ -102,7 +112,7 @@ impl Walk<'_> {
 
     fn join(&mut self, join: &JoinExpr) {
         let JoinExpr {
-            jointype: _,
+            jointype,
             is_natural,
             larg,
             rarg,
@@ -112,6 +122,7 @@ impl Walk<'_> {
             alias,
             rtindex: _,
         } = join;
+        self.alone = false;
         let before = self.frames.last().map_or(0, Vec::len);
         self.source_item(larg.as_deref());
         let middle = self.frames.last().map_or(0, Vec::len);
@@ -126,61 +137,80 @@ impl Walk<'_> {
         let using: BTreeSet<String> = names(using_clause).into_iter().flatten().collect();
         let open = left.iter().chain(right).any(|source| source.open);
         self.merged |= *is_natural || !using.is_empty();
+        // Nor is it known what is merged where the server may call a column otherwise.
+        let unsure = open || left_columns.iter().chain(&right_columns).any(|column| column.doubtful);
         let both = |c: &SourceColumn| {
             let has = |side: &[SourceColumn]| side.iter().any(|other| other.name == c.name);
-            *is_natural && (open || (has(&left_columns) && has(&right_columns)))
+            *is_natural && (unsure || (has(&left_columns) && has(&right_columns)))
         };
         let compared =
             left_columns.iter().chain(&right_columns).filter(|c| using.contains(&c.name) || both(c));
         for column in compared {
             self.operates((None, "=".to_owned()), false);
-            self.computes_with(column.type_oid);
+            self.compares_type(column.type_oid);
             if let Some(oid) = column.oid.filter(|_| !column.labels.is_empty()) {
                 self.reveals(oid, &column.labels);
             }
         }
-        self.join_condition(before, quals);
-        let hides = alias.is_some();
-        for alias in [alias, join_using_alias].into_iter().flatten() {
-            let all = left_columns.iter().chain(&right_columns).cloned().collect();
-            let source = Source { columns: all, open, ..Source::default() };
-            self.reveal_all_columns(&source);
-            if let Some(frame) = self.frames.last_mut().filter(|_| hides) {
-                // A join with a name of its own hides the names within it.
-                frame.truncate(before);
-            }
-            self.add(source.renamed(Some(alias)));
+        self.join_condition(before, quals, *jointype == JoinType::JoinInner as i32);
+        let mut all = left_columns;
+        all.extend(right_columns);
+        if let Some(alias) = join_using_alias {
+            // The name of the columns that are merged, and of no others.
+            let merged = all.iter().filter(|column| using.contains(&column.name)).cloned().collect();
+            self.add_join(Source { columns: merged, open, ..Source::default() }, alias);
+        }
+        if let Some(alias) = alias {
+            // A join with a name of its own hides the names within it.
+            let hidden = self.frames.last_mut().map(|frame| frame.split_off(before.min(frame.len())));
+            self.note_bulk(&hidden.unwrap_or_default(), false);
+            self.add_join(Source { columns: all, open, ..Source::default() }, alias);
         }
     }
 
+    /// A join with a name of its own gives its columns under that name: those that are labelled are not followed.
+    fn add_join(&mut self, source: Source, alias: &Alias) {
+        for column in &source.columns {
+            self.takes_part(column.type_oid);
+            if let Some(oid) = column.oid.filter(|_| !column.labels.is_empty()) {
+                self.reveals(oid, &column.labels);
+            }
+        }
+        // What is merged stands first, so that names of an alias go to other columns than stand here.
+        let certain = !source.open && !self.merged;
+        let given: Vec<String> = names(&alias.colnames).into_iter().flatten().collect();
+        let named = Source { name: alias.aliasname.clone(), aliased: true, ..source };
+        self.add(named.with_names(&given, certain));
+    }
+
     /// The ON of a join sees its two sides and what is around the query, not what stands beside it in FROM.
-    fn join_condition(&mut self, before: usize, quals: &Option<Box<Node>>) {
+    fn join_condition(&mut self, before: usize, quals: &Option<Box<Node>>, inner: bool) {
         let beside: Vec<Source> = match self.frames.last_mut() {
             Some(frame) => frame.drain(..before.min(frame.len())).collect(),
             None => Vec::new(),
         };
         self.inside(quals);
+        // Only a join that drops what does not match bounds its sides.
+        if inner {
+            self.fixes(quals.as_deref());
+        }
         if let Some(frame) = self.frames.last_mut() {
             frame.splice(0..0, beside);
         }
     }
 
-    /// A join with a name of its own gives its columns under that name: those that are labelled are not followed.
-    fn reveal_all_columns(&mut self, source: &Source) {
-        for column in &source.columns {
-            if let Some(oid) = column.oid.filter(|_| !column.labels.is_empty()) {
-                self.reveals(oid, &column.labels);
-            }
-        }
-    }
-
     fn subselect(&mut self, sub: &RangeSubselect) {
         let RangeSubselect { lateral, subquery, alias } = sub;
+        let first = self.frames.last().is_none_or(Vec::is_empty);
+        let beside = !(std::mem::take(&mut self.alone) && first);
         let frames = if *lateral { None } else { Some(self.hide_siblings()) };
         let around = *lateral && self.frames.last().is_some_and(|frame| !frame.is_empty());
         self.per_row += u32::from(around);
+        self.beside += u32::from(beside);
         let outs = self.query(subquery.as_deref());
         self.per_row -= u32::from(around);
+        self.beside -= u32::from(beside);
+        self.alone = !beside;
         if let Some(frames) = frames {
             self.frames = frames;
         }

@@ -1,27 +1,35 @@
 //! From a text to what it would do. PostgreSQL's own grammar reads it; names are resolved as the server would resolve
 //! them; whatever is not known to be harmless is named as what it may be.
 
+mod aggregate;
+mod bulk;
 mod call;
+mod changes;
+mod compare;
 mod control;
 mod copy;
 mod count;
 mod define;
 mod dml;
 mod expr;
+mod figure;
 mod from;
 mod functions;
+mod judge;
 mod overlay;
 mod prepared;
 mod scope;
 mod select;
+mod source;
 mod targets;
 mod types;
 mod utility;
 mod walk;
+mod with;
 
+pub use bulk::LIMIT_ROWS_MAX;
 pub use overlay::after;
 pub use prepared::PreparedText;
-pub use select::LIMIT_ROWS_MAX;
 pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;
@@ -149,7 +157,7 @@ impl Text<'_> {
             || matches!(said.what, What::Select | What::DeclareCursor { .. } | What::CopyOut { .. })
             || matches!(&said.what, What::Explain { analyze: true, .. });
         if gives_rows {
-            for table in walk.names(&walk.in_bulk()) {
+            for table in walk.names(&walk.bulk.tables()) {
                 walk.does_to(Kind::Export, &table);
             }
         }
@@ -235,9 +243,9 @@ impl Text<'_> {
         Statement {
             output: output(walk, &what, &impact),
             proven_read,
-            rows_bounded: walk.in_bulk().is_empty(),
+            rows_bounded: walk.bulk.tables().is_empty(),
             limit_params: walk.limit_params.clone(),
-            bulk_without_limit: walk.names(&walk.bulk_without_limit),
+            bulk_without_limit: walk.names(&walk.bulk.tables_without_limit()),
             near_labels: walk.near_labels(),
             opaque_because: walk.opaque.iter().cloned().collect(),
             runs_prepared: walk.runs_prepared,

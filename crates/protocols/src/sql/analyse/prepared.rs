@@ -30,13 +30,13 @@ impl Analysis {
     pub fn with_prepared(&self, texts: &BTreeMap<String, PreparedText>) -> Self {
         let mut whole = self.clone();
         for statement in &mut whole.statements {
-            let What::Execute { name, nullable } = &statement.what else { continue };
+            let What::Execute { name, no_limit } = &statement.what else { continue };
             let Some(prepared) = texts.get(name) else { continue };
             let [inner] = prepared.analysis.statements.as_slice() else { continue };
             whole.definitions.extend(prepared.analysis.definitions.clone());
             whole.definitions.insert(format!("prepared {name}"), Digest::of_bytes(prepared.text.as_bytes()));
             whole.missing.extend(prepared.analysis.missing.iter().cloned());
-            *statement = executed(statement, inner, nullable);
+            *statement = executed(statement, inner, no_limit);
         }
         whole.joined = join(&whole.statements);
         whole.literals_listed = false;
@@ -45,13 +45,13 @@ impl Analysis {
 }
 
 /// The call and what it calls, as one.
-fn executed(call: &Statement, inner: &Statement, nullable: &[bool]) -> Statement {
-    let is_null = |number: u16| {
+fn executed(call: &Statement, inner: &Statement, no_limit: &[bool]) -> Statement {
+    let is_no_limit = |number: u16| {
         let at = usize::from(number).checked_sub(1);
-        at.and_then(|at| nullable.get(at)).is_none_or(|nullable| *nullable)
+        at.and_then(|at| no_limit.get(at)).is_none_or(|none| *none)
     };
-    let unbounded = inner.limit_params.iter().any(|number| is_null(*number));
-    let mut impact = inner.impact_for(is_null);
+    let unbounded = inner.limit_params.iter().any(|number| is_no_limit(*number));
+    let mut impact = inner.impact_for(is_no_limit);
     let only_calls = call.impact.pairs.iter().all(|pair| *pair == (Kind::Session, Resource::Database));
     if !only_calls || call.impact.opaque {
         add(&mut impact, &call.impact);

@@ -1,57 +1,12 @@
 //! Which names mean which columns, by PostgreSQL's rules of scope. Where two answers are possible both count.
 
+use super::source::{Source, SourceColumn, names};
 use super::walk::Walk;
-use crate::sql::facts::{Relation, RelationKind};
-use countersign_core::label::Label;
-use pg_query::NodeEnum;
-use pg_query::protobuf::{Alias, ColumnRef, Node};
-use std::collections::BTreeSet;
+use pg_query::protobuf::{ColumnRef, Node};
 
-/// Columns that every table has and no catalogue lists. None of them is labelled.
-const SYSTEM_COLUMNS: [&str; 7] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"];
-
-/// Something in FROM that columns come from.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Source {
-    /// The name by which it is meant.
-    pub(super) name: String,
-    /// The relation, where it is one.
-    pub(super) oid: Option<u32>,
-    pub(super) columns: Vec<SourceColumn>,
-    /// It may have columns that are not listed.
-    pub(super) open: bool,
-    /// Its unique keys may bound it: it is one table and nothing that it inherits.
-    pub(super) keyed: bool,
-    /// `excluded` of ON CONFLICT: the client's own values.
-    pub(super) excluded: bool,
-}
-
-/// The name of a column of a result.
-#[derive(Debug, Clone, Default)]
-pub(super) struct OutName {
-    pub(super) name: String,
-    /// The server makes the name of what is computed, by rules that change with its version.
-    pub(super) doubtful: bool,
-}
-
-impl OutName {
-    /// A name that was written.
-    pub(super) fn given(name: &str) -> Self {
-        Self { name: name.to_owned(), doubtful: false }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct SourceColumn {
-    /// The relation it comes from, where it comes from one.
-    pub(super) oid: Option<u32>,
-    pub(super) name: String,
-    pub(super) attnum: i16,
-    pub(super) type_oid: u32,
-    pub(super) labels: BTreeSet<Label>,
-    /// The server may give it another name than this one.
-    pub(super) doubtful: bool,
-}
+/// Columns that every table has and no catalogue lists. None of them is labelled. A column called `oid` is one like any
+/// other: the server has listed its own since version 12, and a user may have made one.
+const SYSTEM_COLUMNS: [&str; 6] = ["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 
 /// What a column reference may mean.
 #[derive(Debug, Clone, Default)]
@@ -74,15 +29,6 @@ pub(super) struct Meaning {
     pub(super) nothing: bool,
 }
 
-/// The text of each name in a list; `*` is none.
-pub(super) fn names(list: &[Node]) -> Vec<Option<String>> {
-    let name = |node: &Node| match &node.node {
-        Some(NodeEnum::String(s)) => Some(s.sval.clone()),
-        _ => None,
-    };
-    list.iter().map(name).collect()
-}
-
 /// A name with or without a schema. More parts than two name a database too; then none.
 pub(super) fn written(list: &[Node]) -> Option<(Option<String>, String)> {
     match names(list).as_slice() {
@@ -92,68 +38,7 @@ pub(super) fn written(list: &[Node]) -> Option<(Option<String>, String)> {
     }
 }
 
-impl Source {
-    /// Something with columns of these names, none of them labelled.
-    pub(super) fn derived(name: &str, columns: Vec<OutName>, open: bool) -> Self {
-        let column =
-            |out: OutName| SourceColumn { name: out.name, doubtful: out.doubtful, ..SourceColumn::default() };
-        let columns = columns.into_iter().map(column).collect();
-        Self { name: name.to_owned(), columns, open, ..Self::default() }
-    }
-
-    /// Gives it the names of an alias.
-    pub(super) fn renamed(mut self, alias: Option<&Alias>) -> Self {
-        let Some(alias) = alias else { return self };
-        self.name.clone_from(&alias.aliasname);
-        for (column, name) in self.columns.iter_mut().zip(names(&alias.colnames)) {
-            if let Some(name) = name {
-                column.name = name;
-                column.doubtful = false;
-            }
-        }
-        // More names than columns are known: the rest are names of columns all the same.
-        for name in names(&alias.colnames).into_iter().skip(self.columns.len()).flatten() {
-            self.columns.push(SourceColumn { name, ..SourceColumn::default() });
-        }
-        self
-    }
-
-    /// The relations whose values its whole row holds.
-    fn relations(&self) -> BTreeSet<u32> {
-        if self.excluded {
-            return BTreeSet::new();
-        }
-        self.columns.iter().filter_map(|c| c.oid).chain(self.oid).collect()
-    }
-
-    fn column(&self, name: &str) -> Option<&SourceColumn> {
-        self.columns.iter().find(|column| column.name == name)
-    }
-}
-
 impl Walk<'_> {
-    /// The source that a relation is.
-    pub(super) fn source_of(&self, relation: &Relation, alias: Option<&Alias>) -> Source {
-        let column = |c: &crate::sql::facts::Column| SourceColumn {
-            oid: Some(relation.oid),
-            name: c.name.clone(),
-            attnum: c.attnum,
-            type_oid: c.type_oid,
-            labels: self.known.labels_of(relation.oid, c.attnum).clone(),
-            doubtful: false,
-        };
-        let source = Source {
-            name: relation.name.name.clone(),
-            oid: Some(relation.oid),
-            columns: relation.columns.iter().map(column).collect(),
-            open: false,
-            keyed: relation.kind == RelationKind::Partitioned
-                || (relation.kind == RelationKind::Table && relation.children.is_empty()),
-            excluded: false,
-        };
-        source.renamed(alias)
-    }
-
     /// What a column reference may mean in the frames that are open now.
     pub(super) fn meaning(&self, column: &ColumnRef) -> Meaning {
         let parts = names(&column.fields);
@@ -189,18 +74,17 @@ impl Walk<'_> {
             if !doubtful {
                 return meaning;
             }
-            if SYSTEM_COLUMNS.contains(&name) && frame.iter().any(|s| s.oid.is_some()) {
+            if SYSTEM_COLUMNS.contains(&name) && frame.iter().any(|source| source.system_columns) {
                 meaning.columns.push(SourceColumn::default());
                 return meaning;
             }
         }
-        if meaning.columns.is_empty() {
-            self.meaning_row(name, &mut meaning);
-        }
+        // No column is certain to have that name.
+        self.meaning_row(name, &mut meaning);
         meaning
     }
 
-    /// The name of a source means its whole row, where no column anywhere has that name.
+    /// The name of a source means its whole row, where no column anywhere has that name for certain.
     fn meaning_row(&self, name: &str, meaning: &mut Meaning) {
         for frame in self.frames.iter().rev() {
             let mut rows = frame.iter().filter(|source| source.name == name).peekable();
@@ -211,15 +95,16 @@ impl Walk<'_> {
             }
         }
         meaning.rows.extend(self.aside.iter().filter(|s| s.name == name).flat_map(Source::relations));
-        meaning.nothing = !meaning.open && !self.aside.iter().any(|s| s.name == name);
+        let somewhere = meaning.open || !meaning.columns.is_empty();
+        meaning.nothing = !somewhere && !self.aside.iter().any(|s| s.name == name);
     }
 
     fn meaning_qualified(&self, schema: Option<&str>, table: &str, name: Option<&str>) -> Meaning {
         let mut meaning = Meaning::default();
-        // With a schema before it a name means the table itself, whatever else goes by that name.
+        // With a schema before it a name means the table itself, whatever else goes by that name, where it has no alias.
         let relation = schema.and_then(|schema| self.known.facts().relation(schema, table)).map(|r| r.oid);
         let meant = |source: &Source| match schema {
-            Some(_) => relation.is_some() && source.oid == relation,
+            Some(_) => relation.is_some() && source.oid == relation && !source.aliased,
             None => source.name == table,
         };
         for (depth, frame) in self.frames.iter().rev().enumerate() {
@@ -227,6 +112,7 @@ impl Walk<'_> {
             if sources.is_empty() {
                 continue;
             }
+            let only = sources.len() == 1;
             for (at, source) in sources {
                 meaning.open |= source.open;
                 let Some(name) = name else {
@@ -234,10 +120,16 @@ impl Walk<'_> {
                     meaning.star_of.extend(source.oid);
                     continue;
                 };
-                if let Some(column) = source.column(name) {
-                    meaning.place = (depth == 0).then_some(at);
-                    meaning.columns.push(column.clone());
-                } else if SYSTEM_COLUMNS.contains(&name) && source.oid.is_some() {
+                let columns: Vec<&SourceColumn> = source.columns.iter().filter(|c| c.name == name).collect();
+                meaning.columns.extend(columns.iter().copied().cloned());
+                let certain = columns.iter().any(|column| !column.doubtful);
+                if certain {
+                    meaning.place = (depth == 0 && only && columns.len() == 1).then_some(at);
+                } else if !columns.is_empty() {
+                    // Where the server calls it otherwise, the name is that of a function of the row.
+                    meaning.rows.extend(source.relations());
+                    meaning.function = self.is_function(name).then(|| name.to_owned()).or(meaning.function);
+                } else if SYSTEM_COLUMNS.contains(&name) && source.system_columns {
                     meaning.columns.push(SourceColumn::default());
                 } else if source.open && source.oid.is_none() && !self.is_function(name) {
                     // A column that is not listed.

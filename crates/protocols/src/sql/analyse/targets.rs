@@ -1,8 +1,9 @@
 //! Target lists, and the clauses whose names and numbers may mean a column of the result.
 
 use super::expr::literal_text;
-use super::scope::{names, written};
+use super::figure::name_of;
 use super::select::{Out, Outs};
+use super::source::names;
 use super::walk::Walk;
 use countersign_core::kind::Kind;
 use pg_query::NodeEnum;
@@ -67,8 +68,10 @@ impl Walk<'_> {
         outs.open |= !star && meaning.columns.len() > 1;
         for column in meaning.columns {
             let labelled = column.oid.filter(|_| !column.labels.is_empty());
+            // A row within a column has no mask of its own.
+            let maskable = plain && self.known.labels_within(column.type_oid).is_empty();
             match labelled {
-                Some(oid) if plain => self.shows(oid, &column.labels),
+                Some(oid) if maskable => self.shows(oid, &column.labels),
                 Some(oid) => self.reveals(oid, &column.labels),
                 None => {}
             }
@@ -89,6 +92,7 @@ impl Walk<'_> {
         // Plain DISTINCT is a list of one empty node.
         if clause.iter().all(|node| node.node.is_none()) {
             if !clause.is_empty() {
+                self.compares_unknown |= outs.open;
                 self.reveal_outs(&outs.columns);
             }
             return;
@@ -99,7 +103,7 @@ impl Walk<'_> {
     pub(super) fn reveal_outs(&mut self, outs: &[Out]) {
         for out in outs {
             // Sorting and comparing run the code of the type.
-            self.computes_with(out.type_oid);
+            self.compares_type(out.type_oid);
         }
         for (oid, labels) in outs.iter().filter_map(|out| out.labelled.clone()) {
             self.reveals(oid, &labels);
@@ -108,7 +112,10 @@ impl Walk<'_> {
 
     /// GROUP BY, ORDER BY and DISTINCT ON: a name or a number may mean a column of the result.
     pub(super) fn by_name(&mut self, list: &[Node], outs: &Outs, order: Names) {
-        let (bulk, packed) = (self.bulk.clone(), self.packed.clone());
+        self.kept_inside(|walk| walk.each_by_name(list, outs, order));
+    }
+
+    fn each_by_name(&mut self, list: &[Node], outs: &Outs, order: Names) {
         for node in list {
             let inner = match &node.node {
                 Some(NodeEnum::SortBy(sort)) => {
@@ -121,7 +128,6 @@ impl Walk<'_> {
             };
             self.one_by_name(inner, outs, order);
         }
-        (self.bulk, self.packed) = (bulk, packed);
     }
 
     fn one_by_name(&mut self, node: Option<&Node>, outs: &Outs, order: Names) {
@@ -131,29 +137,43 @@ impl Walk<'_> {
                 let at = number.and_then(|n| n.checked_sub(1)).filter(|_| !outs.open);
                 match at.and_then(|at| outs.columns.get(at)) {
                     Some(out) => self.reveal_outs(std::slice::from_ref(out)),
-                    None => self.reveal_outs(&outs.columns),
+                    None => {
+                        self.compares_unknown = true;
+                        self.reveal_outs(&outs.columns);
+                    }
                 }
             }
             Some(NodeEnum::ColumnRef(column)) => {
                 let fields = names(&column.fields);
                 let [Some(name)] = fields.as_slice() else {
+                    self.compares(node);
                     return self.uses(column);
                 };
                 let hits: Vec<Out> = outs.columns.iter().filter(|out| out.name == *name).cloned().collect();
                 let meaning = self.meaning(column);
                 let input = !meaning.columns.is_empty() || !meaning.rows.is_empty();
                 match order {
-                    Names::InputFirst if input => self.uses(column),
+                    Names::InputFirst if input => {
+                        self.compares(node);
+                        self.uses(column);
+                    }
                     _ if !hits.is_empty() => {
                         self.reveal_outs(&hits);
                         // Where the server calls none of them so, a column of the input is meant.
                         if hits.iter().all(|out| out.doubtful) && order != Names::OutputOnly {
+                            self.compares(node);
                             self.may_use(column);
                         }
                     }
                     Names::OutputOnly => {}
-                    _ if outs.open && !input => self.reveal_outs(&outs.columns),
-                    _ => self.uses(column),
+                    _ if outs.open && !input => {
+                        self.compares_unknown = true;
+                        self.reveal_outs(&outs.columns);
+                    }
+                    _ => {
+                        self.compares(node);
+                        self.uses(column);
+                    }
                 }
             }
             Some(NodeEnum::GroupingSet(set)) => {
@@ -166,7 +186,10 @@ impl Walk<'_> {
                     self.one_by_name(Some(node), outs, order);
                 }
             }
-            _ => self.expr(node),
+            _ => {
+                self.compares(node);
+                self.expr(node);
+            }
         }
     }
 
@@ -204,41 +227,4 @@ fn names_source(node: &Node, name: &str) -> bool {
 
 fn literal_number(node: Option<&Node>) -> Option<usize> {
     node.and_then(literal_text)?.parse().ok()
-}
-
-/// The name that a result's column gets of its expression; close enough, since such columns are never labelled.
-fn name_of(node: &NodeEnum) -> String {
-    match node {
-        NodeEnum::FuncCall(call) => written(&call.funcname).map(|(_, name)| name).unwrap_or_default(),
-        NodeEnum::TypeCast(cast) => match cast.arg.as_deref().and_then(|n| n.node.as_ref()) {
-            Some(NodeEnum::ColumnRef(c)) => names(&c.fields).pop().flatten().unwrap_or_default(),
-            Some(inner @ (NodeEnum::FuncCall(_) | NodeEnum::TypeCast(_))) => name_of(inner),
-            _ => {
-                let name = cast.type_name.as_ref().map(|t| names(&t.names)).unwrap_or_default();
-                name.into_iter().flatten().next_back().unwrap_or_default()
-            }
-        },
-        NodeEnum::CollateClause(c) => {
-            c.arg.as_deref().and_then(|n| n.node.as_ref()).map(name_of).unwrap_or_default()
-        }
-        NodeEnum::ColumnRef(c) => names(&c.fields).pop().flatten().unwrap_or_default(),
-        NodeEnum::AIndirection(e) => names(&e.indirection).pop().flatten().unwrap_or_default(),
-        NodeEnum::SubLink(link) => match link.subselect.as_deref().and_then(|n| n.node.as_ref()) {
-            Some(NodeEnum::SelectStmt(select)) => {
-                match select.target_list.first().and_then(|n| n.node.as_ref()) {
-                    Some(NodeEnum::ResTarget(target)) if !target.name.is_empty() => target.name.clone(),
-                    Some(NodeEnum::ResTarget(target)) => {
-                        target.val.as_deref().and_then(|n| n.node.as_ref()).map(name_of).unwrap_or_default()
-                    }
-                    _ => String::new(),
-                }
-            }
-            _ => String::new(),
-        },
-        NodeEnum::CaseExpr(_) => "case".to_owned(),
-        NodeEnum::CoalesceExpr(_) => "coalesce".to_owned(),
-        NodeEnum::AArrayExpr(_) => "array".to_owned(),
-        NodeEnum::RowExpr(_) => "row".to_owned(),
-        _ => "?column?".to_owned(),
-    }
 }

@@ -258,8 +258,8 @@ pub enum What {
     Execute {
         /// Its name.
         name: String,
-        /// For each argument whether it can be NULL.
-        nullable: Vec<bool>,
+        /// For each argument whether a LIMIT of it may be none: it can be NULL, or too large.
+        no_limit: Vec<bool>,
     },
     /// DEALLOCATE; none means ALL.
     Deallocate {

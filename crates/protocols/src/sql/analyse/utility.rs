@@ -1,7 +1,6 @@
 //! Statements (a table): which one it is, which kinds it has, and what it names. Every kind of node is named here; what is no
 //! statement of its own is opaque.
 
-use super::expr::literal_text;
 use super::types::What;
 use super::walk::Walk;
 use crate::sql::facts::FIRST_USER_OID;
@@ -104,8 +103,8 @@ impl Walk<'_> {
                 self.frames.push(Vec::new());
                 self.exprs(&execute.params);
                 self.frames.pop();
-                let nullable = execute.params.iter().map(|node| literal_text(node).is_none()).collect();
-                Said::of(What::Execute { name: execute.name.clone(), nullable })
+                let no_limit = execute.params.iter().map(|node| self.may_be_no_limit(node)).collect();
+                Said::of(What::Execute { name: execute.name.clone(), no_limit })
             }
             NodeEnum::DeallocateStmt(stmt) => {
                 self.does(Session);

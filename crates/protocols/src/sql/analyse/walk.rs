@@ -1,28 +1,19 @@
 //! The state of one walk over one statement: what it has reached, what it does, and what could not be seen.
 
-use super::functions::{Call, call, holds_secrets};
-use super::scope::Source;
+use super::bulk::Bulk;
+use super::functions::holds_secrets;
+use super::judge::{Called, Written};
+use super::source::Source;
 use super::types::CopyOptions;
-use crate::sql::facts::{FIRST_USER_OID, KeyAction, Relation, RelationKind, SYSTEM_SCHEMAS};
+use crate::sql::facts::{Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::sql::known::Known;
 use crate::sql::session::{SessionState, TEMP_SCHEMA, TempObjects};
-use countersign_core::action::{Impact, Reach, Resource, TableName};
+use countersign_core::action::{Resource, TableName};
 use countersign_core::digest::Digest;
 use countersign_core::id::AgentName;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The name of a function or operator as it was written: with or without its schema.
-pub(super) type Written = (Option<String>, String);
-
-/// A function as it is called.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Called {
-    pub(super) name: Written,
-    /// How many arguments are given; none where that cannot be told.
-    pub(super) arguments: Option<usize>,
-}
 
 pub(super) struct Walk<'a> {
     pub(super) known: &'a Known,
@@ -46,27 +37,38 @@ pub(super) struct Walk<'a> {
     pub(super) runs_prepared: bool,
     /// Rows come back.
     pub(super) rows: bool,
-    functions: BTreeSet<Called>,
-    operators: BTreeSet<(Written, bool)>,
-    types: BTreeSet<u32>,
+    pub(super) functions: BTreeSet<Called>,
+    pub(super) operators: BTreeSet<(Written, bool)>,
+    /// Types of which values are computed with.
+    pub(super) types: BTreeSet<u32>,
     /// Types of which values are handed on: functions and operators that take them may be meant.
-    present: BTreeSet<u32>,
+    pub(super) present: BTreeSet<u32>,
+    /// Values of a type that nobody knows are compared.
+    pub(super) compares_unknown: bool,
+    /// Values take part that are compared by code of a user's, or may.
+    pub(super) odd_values: bool,
+    /// CTEs that were read before they were.
+    pub(super) read_ahead: BTreeSet<String>,
     pub(super) frames: Vec<Vec<Source>>,
     /// Sources that are meant only where they are named: OLD and NEW.
     pub(super) aside: Vec<Source>,
     pub(super) ctes: Vec<BTreeMap<String, Source>>,
     /// Some join merges columns.
     pub(super) merged: bool,
-    /// Labelled tables that are read in bulk so far.
-    pub(super) bulk: BTreeSet<u32>,
-    /// Of these, what an aggregate packs into one value: no LIMIT bounds that.
-    pub(super) packed: BTreeSet<u32>,
+    /// What comes back in bulk of what was read so far.
+    pub(super) bulk: Bulk,
     /// An aggregate of the query that is read now packs rows into one value.
     pub(super) packing: bool,
+    /// So does one of a query around it.
+    pub(super) packs_outward: bool,
     /// How many queries around this one run it anew for each of their rows.
     pub(super) per_row: u32,
-    /// What was bulk before a LIMIT of a parameter bounded it.
-    pub(super) bulk_without_limit: BTreeSet<u32>,
+    /// How many queries around this one may run it anew, if that gives other rows: it stands beside others in FROM.
+    pub(super) beside: u32,
+    /// What stands in FROM stands alone there.
+    pub(super) alone: bool,
+    /// The query that is read now gives other rows each time it runs.
+    pub(super) varies: bool,
     pub(super) limit_params: BTreeSet<u16>,
     /// Where literals stand whose value does not matter.
     pub(super) listed: BTreeSet<usize>,
@@ -98,15 +100,20 @@ impl<'a> Walk<'a> {
             operators: BTreeSet::new(),
             types: BTreeSet::new(),
             present: BTreeSet::new(),
+            compares_unknown: false,
+            odd_values: false,
+            read_ahead: BTreeSet::new(),
             frames: Vec::new(),
             aside: Vec::new(),
             ctes: Vec::new(),
             merged: false,
-            bulk: BTreeSet::new(),
-            packed: BTreeSet::new(),
+            bulk: Bulk::default(),
             packing: false,
+            packs_outward: false,
             per_row: 0,
-            bulk_without_limit: BTreeSet::new(),
+            beside: 0,
+            alone: false,
+            varies: false,
             limit_params: BTreeSet::new(),
             listed: BTreeSet::new(),
             definitions: BTreeMap::new(),
@@ -230,7 +237,7 @@ impl<'a> Walk<'a> {
         self.reach.entry(oid).or_default();
     }
 
-    fn define(&mut self, relation: &Relation) {
+    pub(super) fn define(&mut self, relation: &Relation) {
         if !relation.is_system() {
             self.definitions.insert(relation.name.to_string(), relation.digest);
         }
@@ -240,19 +247,6 @@ impl<'a> Walk<'a> {
     pub(super) fn labelled_behind(&self, relation: &Relation) -> BTreeSet<u32> {
         let tables = self.tables_behind(relation);
         tables.into_iter().filter(|oid| self.known.is_labelled(*oid)).collect()
-    }
-
-    /// Reads something whose rows do not come back: what it reads in bulk stays inside.
-    pub(super) fn kept_inside<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> T {
-        let (bulk, packed) = (self.bulk.clone(), self.packed.clone());
-        let answer = read(self);
-        (self.bulk, self.packed) = (bulk, packed);
-        answer
-    }
-
-    /// Labelled tables of which any number of rows may come back.
-    pub(super) fn in_bulk(&self) -> BTreeSet<u32> {
-        self.bulk.union(&self.packed).copied().collect()
     }
 
     /// Notes a use of labelled data that cannot be masked.
@@ -286,258 +280,6 @@ impl<'a> Walk<'a> {
         let Some(relation) = self.known.facts().relations.get(&oid) else { return };
         for table in self.labelled_behind(relation) {
             self.reveals(table, &self.known.labels_of_table(table));
-        }
-    }
-
-    /// Notes that rows of a relation are changed, and what follows from that.
-    pub(super) fn changes(&mut self, relation: &'a Relation, kind: Kind) {
-        self.define(relation);
-        if relation.is_system() || SYSTEM_SCHEMAS.contains(&relation.name.schema.as_str()) {
-            self.does(kind);
-            self.does(Kind::Admin);
-            return;
-        }
-        if matches!(relation.kind, RelationKind::View | RelationKind::Materialised) {
-            self.opaque(format!("`{}` is a view", relation.name));
-        }
-        for oid in self.tables_behind(relation) {
-            self.changes_table(oid, kind, 0);
-        }
-    }
-
-    fn changes_table(&mut self, oid: u32, kind: Kind, depth: u8) {
-        let Some(table) = self.known.facts().relations.get(&oid) else {
-            self.opaque("rows of a relation that is not known would be changed");
-            return;
-        };
-        let seen = !self.pairs.insert((kind, Resource::Table(table.name.clone())));
-        self.reaches(oid);
-        self.define(table);
-        if seen {
-            return;
-        }
-        if depth >= 32 {
-            self.opaque("foreign keys lead too far");
-            return;
-        }
-        let expressions = self.known.runs_code_on_read(table) || self.known.runs_code_on_write(table);
-        let code = table.triggers || table.rules || expressions;
-        let column_code = table.columns.iter().any(|c| !self.known.facts().type_is_plain(c.type_oid));
-        if code || column_code || self.known.facts().cast_between_system_types {
-            self.opaque(format!("changing `{}` runs code", table.name));
-        }
-        if table.kind == RelationKind::Foreign {
-            self.opaque(format!("`{}` is a foreign table", table.name));
-        }
-        if kind == Kind::Delete {
-            let labels = self.known.labels_of_table(oid);
-            self.reach.entry(oid).or_default().extend(labels);
-        }
-        // Whether a row may be written tells whether the row that it refers to is there.
-        for (other, columns) in &table.refers {
-            let labels = columns.iter().flat_map(|attnum| self.known.labels_of(*other, *attnum)).cloned();
-            let labels: BTreeSet<Label> = labels.collect();
-            if kind == Kind::Write && !labels.is_empty() {
-                self.reveals(*other, &labels);
-            }
-        }
-        for referrer in &table.referrers {
-            let action = if kind == Kind::Delete { referrer.on_delete } else { referrer.on_update };
-            match action {
-                KeyAction::Refuse => {}
-                KeyAction::Cascade => self.changes_table(referrer.oid, kind, depth + 1),
-                KeyAction::Set => self.changes_table(referrer.oid, Kind::Write, depth + 1),
-            }
-        }
-    }
-
-    // === functions, operators, types: judged at the end, when it is known which types take part ===
-
-    pub(super) fn calls(&mut self, name: Written, arguments: Option<usize>) {
-        self.functions.insert(Called { name, arguments });
-    }
-
-    /// Notes an operator between two operands, or before one.
-    pub(super) fn operates(&mut self, name: Written, prefix: bool) {
-        self.operators.insert((name, prefix));
-    }
-
-    /// What this grammar reads as syntax of its own is, for an older server, a call of whatever bears the name.
-    pub(super) fn syntax(&mut self, names: &[&str]) {
-        for name in names.iter().filter(|name| self.known.facts().functions_user.contains_key(**name)) {
-            self.does(Kind::Execute);
-            self.opaque(format!("`{name}` is a function that a user defined"));
-        }
-    }
-
-    /// Notes that whole rows of a relation are computed with.
-    pub(super) fn computes_with_rows(&mut self, relation: u32) {
-        if let Some(row_type) = self.known.facts().row_types.get(&relation) {
-            self.computes_with(*row_type);
-        }
-    }
-
-    /// Notes that values of this type are computed with.
-    pub(super) fn computes_with(&mut self, oid: u32) {
-        if oid < FIRST_USER_OID || !self.types.insert(oid) {
-            return;
-        }
-        let facts = self.known.facts();
-        if !facts.type_is_plain(oid) {
-            self.opaque("a type with code of its own takes part");
-        }
-        let Some(fact) = facts.types.get(&oid) else { return };
-        self.computes_with(fact.element);
-        self.computes_with(fact.base);
-        if let Some(relation) = facts.relations.get(&fact.relation) {
-            for column in &relation.columns {
-                self.computes_with(column.type_oid);
-            }
-        }
-    }
-
-    /// Notes that values of this type are handed on within the statement.
-    pub(super) fn takes_part(&mut self, oid: u32) {
-        if oid < FIRST_USER_OID || !self.present.insert(oid) {
-            return;
-        }
-        let facts = self.known.facts();
-        if facts.types_cast.contains(&oid) {
-            self.opaque("a value with a cast that a user defined is handed on");
-        }
-        let Some(fact) = facts.types.get(&oid) else { return };
-        self.takes_part(fact.element);
-        self.takes_part(fact.base);
-        for column in facts.relations.get(&fact.relation).into_iter().flat_map(|r| &r.columns) {
-            self.takes_part(column.type_oid);
-        }
-    }
-
-    /// Whether every value that is computed or handed on is of a type that came with the server.
-    pub(super) fn only_system_types(&self) -> bool {
-        self.types.is_empty() && self.present.is_empty() && self.opaque.is_empty()
-    }
-
-    fn judge_functions(&mut self) {
-        for Called { name: (schema, name), arguments } in std::mem::take(&mut self.functions) {
-            let users = self.known.facts().functions_user.get(&name);
-            let own = ("pg_catalog".to_owned(), name.clone());
-            let twin = self.known.facts().functions_system.get(&own);
-            // Where the server has none that takes so many arguments, a literal can become any type.
-            let has_twin = twin.is_some_and(|twin| arguments.is_none_or(|count| twin.takes(count)));
-            // The server's own schema is looked into first: of two without arguments its own is meant.
-            let first = self.path.first().is_some_and(|first| first == "pg_catalog") && schema.is_none();
-            let hidden = first && arguments == Some(0) && has_twin;
-            let in_scope = |s: &String| schema.as_ref().map_or_else(|| self.path.contains(s), |own| own == s);
-            let meant = |r: &&crate::sql::facts::Routine| {
-                !hidden && in_scope(&r.schema) && (!has_twin || self.may_be_meant(&r.required))
-            };
-            let user: Vec<_> = users.into_iter().flatten().filter(meant).collect();
-            if !user.is_empty() {
-                let lines = user.iter().map(|r| {
-                    (format!("function {}.{name}", r.schema), Digest::of_bytes(r.digest.as_bytes()))
-                });
-                self.definitions.extend(lines.collect::<Vec<_>>());
-                self.does(Kind::Execute);
-                self.opaque(format!("`{name}` is a function that a user defined"));
-                continue;
-            }
-            let facts = self.known.facts();
-            let system = |s: &String| facts.functions_system.get(&(s.clone(), name.clone()));
-            let found = match &schema {
-                Some(schema) => system(schema),
-                None => self.path.iter().find_map(system),
-            };
-            let Some(found) = found else {
-                self.does(Kind::Execute);
-                self.opaque(format!("`{name}` is not a function that is known"));
-                continue;
-            };
-            match call(&name, found.volatile) {
-                Call::Plain => {}
-                Call::Does(kind) => self.does(kind),
-                Call::Shows => self.does(Kind::Secret),
-                Call::Runs => {
-                    self.does(Kind::Execute);
-                    self.opaque(format!("it cannot be seen what `{name}` does"));
-                }
-            }
-        }
-    }
-
-    /// Whether a routine with these arguments may be meant: one that asks for a value of a user's type is not, where no
-    /// value of that type takes part and the server has one of the same name.
-    fn may_be_meant(&self, required: &[u32]) -> bool {
-        let here = |oid: &u32| self.types.contains(oid) || self.present.contains(oid);
-        required.iter().all(|oid| *oid < FIRST_USER_OID || here(oid))
-    }
-
-    fn judge_operators(&mut self) {
-        for ((schema, name), prefix) in std::mem::take(&mut self.operators) {
-            let facts = self.known.facts();
-            let twin = facts.operators_system.get(&name);
-            let has_twin = twin.is_some_and(|twin| if prefix { twin.prefix } else { twin.infix });
-            let users = facts.operators_user.get(&name);
-            let in_scope = |s: &String| schema.as_ref().map_or_else(|| self.path.contains(s), |own| own == s);
-            let meant = |o: &&crate::sql::facts::Operator| {
-                in_scope(&o.schema) && (!has_twin || self.may_be_meant(&[o.left, o.right]))
-            };
-            let user = users.into_iter().flatten().any(|o| meant(&o));
-            let system = schema.as_ref().is_none_or(|s| s == "pg_catalog");
-            if user || !system || !has_twin {
-                self.does(Kind::Execute);
-                self.opaque(format!("`{name}` is an operator that a user defined"));
-            }
-        }
-    }
-
-    // === the end ===
-
-    /// Judges what was put off and gives the impact.
-    pub(super) fn finish(&mut self) -> Impact {
-        let computes = !self.functions.is_empty() || !self.operators.is_empty();
-        if computes && self.known.facts().cast_between_system_types {
-            self.opaque("a cast between the server's own types was defined by a user");
-        }
-        self.judge_functions();
-        self.judge_operators();
-        let facts = self.known.facts();
-        let mut reach: Vec<Reach> = self
-            .reach
-            .iter()
-            .filter_map(|(oid, labels)| {
-                Some(Reach {
-                    table: facts.relations.get(oid)?.name.clone(),
-                    labels: labels.clone(),
-                    own: self.known.is_own(*oid, self.agent),
-                    unknown: self.known.is_unknown(*oid),
-                })
-            })
-            .collect();
-        let missing = self.missing.iter().map(|table| Reach {
-            table: table.clone(),
-            labels: BTreeSet::new(),
-            own: false,
-            unknown: true,
-        });
-        reach.extend(missing);
-        reach.sort_by(|a, b| a.table.cmp(&b.table));
-        let mut pairs = self.pairs.clone();
-        // What cannot be seen may be anything: it is judged as running code.
-        if !self.opaque.is_empty() {
-            pairs.insert((Kind::Execute, Resource::Database));
-        }
-        if pairs.is_empty() {
-            pairs.insert((Kind::Session, Resource::Database));
-        }
-        Impact {
-            labels: reach.iter().flat_map(|r| r.labels.iter().cloned()).collect(),
-            reach,
-            pairs,
-            opaque: !self.opaque.is_empty(),
-            unknown: self.unknown,
-            drops_database: self.drops_database,
-            unbounded: self.unbounded,
         }
     }
 

@@ -143,6 +143,21 @@ pub(super) fn build(rows: &BTreeMap<&str, Vec<Vec<Option<String>>>>) -> Result<S
     routines(&mut facts, all("functions_user"), all("functions_system"))?;
     operators(&mut facts, all("operators_user"), all("operators_system"))?;
     types(&mut facts, all("types"), all("casts_user"))?;
+    for mut row in all("type_parts") {
+        let (oid, part): (u32, u32) = (row.number()?, row.number()?);
+        if let Some(fact) = facts.types.get_mut(&oid) {
+            fact.parts.insert(part);
+        }
+    }
+    for mut row in all("types_implied") {
+        facts.types_implied.insert(row.number()?);
+    }
+    for mut row in all("types_compared") {
+        facts.types_compared.insert(row.number()?);
+    }
+    for mut row in all("functions_compared") {
+        facts.functions_compared.insert(row.text()?.to_owned());
+    }
     expressions(&mut facts, all("generated"), all("expressions"))?;
     for relation in facts.relations.values_mut() {
         let extra = digests.remove(&relation.oid).unwrap_or_default();
@@ -248,11 +263,13 @@ fn links<'a>(
     }
     for mut row in code {
         let (oid, place): (u32, &str) = (row.number()?, row.text()?);
-        let Some(relation) = facts.relations.get_mut(&oid) else { continue };
-        match place {
-            "read" => (relation.code_on_read, relation.code_on_write) = (true, true),
-            "write" => relation.code_on_write = true,
-            other => return Err(row.wrong("`read` or `write`", other)),
+        let mark: fn(&mut Relation) = match place {
+            "read" | "route" => |r| (r.code_on_read, r.code_on_write) = (true, true),
+            "write" => |r| r.code_on_write = true,
+            other => return Err(row.wrong("`read`, `write` or `route`", other)),
+        };
+        for oid in reached(facts, oid, place) {
+            facts.relations.entry(oid).and_modify(mark);
         }
     }
     Ok(())
@@ -332,6 +349,7 @@ fn types<'a>(
             base: row.number()?,
             relation: row.number()?,
             constrained: row.truth()?,
+            parts: BTreeSet::new(),
         };
         if fact.relation != 0 {
             facts.row_types.insert(fact.relation, oid);
@@ -360,14 +378,27 @@ fn expressions<'a>(
     }
     for mut row in expressions {
         let (oid, place, code): (u32, &str, String) = (row.number()?, row.text()?, row.text()?.to_owned());
-        let Some(relation) = facts.relations.get_mut(&oid) else { continue };
-        match place {
-            "read" => relation.expressions_read.push(code),
-            "write" => relation.expressions_write.push(code),
-            other => return Err(row.wrong("`read` or `write`", other)),
+        for oid in reached(facts, oid, place) {
+            let Some(relation) = facts.relations.get_mut(&oid) else { continue };
+            match place {
+                "read" => relation.expressions_read.push(code.clone()),
+                "write" | "route" => relation.expressions_write.push(code.clone()),
+                other => return Err(row.wrong("`read`, `write` or `route`", other)),
+            }
         }
     }
     Ok(())
+}
+
+/// The relations that something about one is about: what chooses a partition also keeps other rows out of each.
+fn reached(facts: &ServerFacts, oid: u32, place: &str) -> BTreeSet<u32> {
+    let mut reached = BTreeSet::from([oid]);
+    let mut open = if place == "route" { vec![oid] } else { Vec::new() };
+    while let Some(oid) = open.pop() {
+        let children = facts.relations.get(&oid).map(|relation| &relation.children);
+        open.extend(children.into_iter().flatten().filter(|child| reached.insert(**child)));
+    }
+    reached
 }
 
 fn digest(relation: &Relation, extra: &[String]) -> Digest<str> {

@@ -64,6 +64,7 @@ impl ServerFacts {
                 base: 0,
                 relation: oid,
                 constrained: false,
+                parts: BTreeSet::new(),
             };
             self.put_type(row);
         }
@@ -112,6 +113,7 @@ impl ServerFacts {
             base: 0,
             relation: 0,
             constrained: false,
+            parts: BTreeSet::new(),
         };
         let array_oid = self.invented_oid();
         self.types_by_name.insert((array_name.schema, array_name.name), array_oid);

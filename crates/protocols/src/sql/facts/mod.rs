@@ -4,9 +4,11 @@
 mod build;
 mod change;
 mod queries;
+mod types;
 
 pub use build::FactsError;
 pub use queries::{FINGERPRINT, FIRST_USER_OID, QUERIES, SETUP};
+pub use types::{TypeClass, TypeFact};
 
 use countersign_core::action::TableName;
 use countersign_core::digest::Digest;
@@ -45,8 +47,14 @@ pub struct ServerFacts {
     pub operators_system: BTreeMap<String, SystemOperator>,
     /// A cast between two types of the server was defined by a user: any expression may run code.
     pub cast_between_system_types: bool,
-    /// Types that take part in a cast that a user defined.
+    /// Types that take part in a cast by a function that a user defined.
     pub types_cast: BTreeSet<u32>,
+    /// Types of users that values become by themselves: a cast to them is implicit.
+    pub types_implied: BTreeSet<u32>,
+    /// Types, also of the server's own, whose values are compared and sorted by code that a user defined.
+    pub types_compared: BTreeSet<u32>,
+    /// Functions and operators of the server, by name, that give such values.
+    pub functions_compared: BTreeSet<String>,
     /// Types by OID.
     pub types: BTreeMap<u32, TypeFact>,
     pub(super) by_name: HashMap<(String, String), u32>,
@@ -209,40 +217,6 @@ pub struct Operator {
     pub right: u32,
 }
 
-/// A type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TypeFact {
-    /// Its schema and name.
-    pub name: TableName,
-    /// `pg_type.typtype`.
-    pub class: TypeClass,
-    /// Its element type, 0 for none.
-    pub element: u32,
-    /// A domain's base type, 0 for none.
-    pub base: u32,
-    /// A composite type's relation, 0 for none.
-    pub relation: u32,
-    /// A domain with constraints.
-    pub constrained: bool,
-}
-
-/// `pg_type.typtype`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TypeClass {
-    /// A base type.
-    Base,
-    /// A row type.
-    Composite,
-    /// A domain.
-    Domain,
-    /// An enumeration.
-    Enum,
-    /// A pseudo-type.
-    Pseudo,
-    /// A range or multirange.
-    Range,
-}
-
 impl Relation {
     /// Whether it came with the server.
     pub fn is_system(&self) -> bool {
@@ -282,36 +256,5 @@ impl ServerFacts {
         };
         let schema_ok = |r: &&Relation| !SYSTEM_SCHEMAS.contains(&r.name.schema.as_str());
         self.relations.values().filter(|r| !r.is_system()).filter(schema_ok).filter(is_table)
-    }
-
-    /// Whether converting text to this type, or computing with it, runs nothing that a user defined.
-    pub fn type_is_plain(&self, oid: u32) -> bool {
-        self.type_plain_within(oid, 16)
-    }
-
-    fn type_plain_within(&self, oid: u32, depth: u8) -> bool {
-        if oid < FIRST_USER_OID {
-            return true;
-        }
-        let Some(fact) = self.types.get(&oid) else { return false };
-        let Some(depth) = depth.checked_sub(1) else { return false };
-        if self.types_cast.contains(&oid) {
-            return false;
-        }
-        match fact.class {
-            TypeClass::Enum => true,
-            TypeClass::Domain => !fact.constrained && self.type_plain_within(fact.base, depth),
-            TypeClass::Composite => self
-                .relations
-                .get(&fact.relation)
-                .is_some_and(|r| r.columns.iter().all(|c| self.type_plain_within(c.type_oid, depth))),
-            // Arrays are base types with an element; every other base type is somebody's code.
-            TypeClass::Base => {
-                fact.element != 0
-                    && fact.name.name.starts_with('_')
-                    && self.type_plain_within(fact.element, depth)
-            }
-            TypeClass::Pseudo | TypeClass::Range => false,
-        }
     }
 }

@@ -97,6 +97,11 @@ pub const QUERIES: &[(&str, &str)] = &[
          FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
          UNION ALL SELECT indrelid, 'write', pg_catalog.pg_get_expr(indpred, indrelid) \
          FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
+         UNION ALL SELECT partrelid, 'route', pg_catalog.pg_get_expr(partexprs, partrelid) \
+         FROM pg_catalog.pg_partitioned_table \
+         UNION ALL SELECT a.attrelid, 'write', pg_catalog.pg_get_expr(t.typdefaultbin, 0) \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         WHERE t.oid >= 16384 AND t.typtype = 'd' AND a.attnum > 0 AND NOT a.attisdropped \
          ) AS e(rel, place, code) WHERE code IS NOT NULL ORDER BY 1, 2, 3",
     ),
     (
@@ -112,6 +117,8 @@ pub const QUERIES: &[(&str, &str)] = &[
          SELECT polrelid, 'read', 'pg_catalog.pg_policy'::pg_catalog.regclass, oid FROM pg_catalog.pg_policy \
          UNION ALL SELECT conrelid, 'write', 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid \
          FROM pg_catalog.pg_constraint WHERE conrelid <> 0 \
+         UNION ALL SELECT confrelid, 'write', 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid \
+         FROM pg_catalog.pg_constraint WHERE contype = 'f' \
          UNION ALL SELECT adrelid, CASE WHEN a.attgenerated = 'v' THEN 'read' ELSE 'write' END, \
          'pg_catalog.pg_attrdef'::pg_catalog.regclass, d.oid FROM pg_catalog.pg_attrdef d \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum \
@@ -119,10 +126,15 @@ pub const QUERIES: &[(&str, &str)] = &[
          FROM pg_catalog.pg_index WHERE indrelid >= 16384 \
          UNION ALL SELECT ev_class, 'read', 'pg_catalog.pg_rewrite'::pg_catalog.regclass, oid \
          FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384 \
+         UNION ALL SELECT a.attrelid, 'write', 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         WHERE t.oid >= 16384 AND t.typtype = 'd' AND a.attnum > 0 AND NOT a.attisdropped \
          ) k(rel, place, class, id) JOIN pg_catalog.pg_depend d ON d.classid = k.class AND d.objid = k.id \
          WHERE d.refobjid >= 16384 AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, \
          'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass, \
-         'pg_catalog.pg_opclass'::pg_catalog.regclass) ORDER BY 1, 2",
+         'pg_catalog.pg_opclass'::pg_catalog.regclass) \
+         UNION SELECT p.partrelid::text, 'route' FROM pg_catalog.pg_partitioned_table p \
+         WHERE EXISTS (SELECT FROM pg_catalog.unnest(p.partclass::oid[]) c WHERE c >= 16384) ORDER BY 1, 2",
     ),
     (
         "functions_user",
@@ -155,7 +167,49 @@ pub const QUERIES: &[(&str, &str)] = &[
     (
         "casts_user",
         "SELECT castsource::text, casttarget::text FROM pg_catalog.pg_cast \
-         WHERE oid >= 16384 AND castmethod <> 'b' ORDER BY 1, 2",
+         WHERE oid >= 16384 AND castmethod = 'f' ORDER BY 1, 2",
+    ),
+    (
+        "types_implied",
+        "SELECT DISTINCT casttarget::text FROM pg_catalog.pg_cast \
+         WHERE oid >= 16384 AND castcontext = 'i' AND casttarget >= 16384 ORDER BY 1",
+    ),
+    (
+        "types_compared",
+        "SELECT DISTINCT c.opcintype::text FROM pg_catalog.pg_opclass c \
+         JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname IN ('btree', 'hash') \
+         WHERE c.opcdefault AND (EXISTS (SELECT FROM pg_catalog.pg_amproc p \
+         WHERE p.amprocfamily = c.opcfamily AND p.amproc >= 16384 \
+         AND p.amproclefttype = c.opcintype AND p.amprocrighttype = c.opcintype) \
+         OR EXISTS (SELECT FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr \
+         WHERE a.amopfamily = c.opcfamily AND o.oprcode >= 16384 \
+         AND a.amoplefttype = c.opcintype AND a.amoprighttype = c.opcintype)) ORDER BY 1",
+    ),
+    (
+        "functions_compared",
+        "WITH c(oid) AS (SELECT DISTINCT c.opcintype FROM pg_catalog.pg_opclass c \
+         JOIN pg_catalog.pg_am m ON m.oid = c.opcmethod AND m.amname IN ('btree', 'hash') \
+         WHERE c.opcdefault AND (EXISTS (SELECT FROM pg_catalog.pg_amproc p \
+         WHERE p.amprocfamily = c.opcfamily AND p.amproc >= 16384 \
+         AND p.amproclefttype = c.opcintype AND p.amprocrighttype = c.opcintype) \
+         OR EXISTS (SELECT FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr \
+         WHERE a.amopfamily = c.opcfamily AND o.oprcode >= 16384 \
+         AND a.amoplefttype = c.opcintype AND a.amoprighttype = c.opcintype))), \
+         a(oid) AS (SELECT oid FROM c UNION SELECT t.typarray FROM pg_catalog.pg_type t JOIN c ON c.oid = t.oid) \
+         SELECT proname::text FROM pg_catalog.pg_proc WHERE oid < 16384 \
+         AND (prorettype IN (SELECT oid FROM a) OR proallargtypes && ARRAY(SELECT oid FROM a)) \
+         UNION SELECT oprname::text FROM pg_catalog.pg_operator \
+         WHERE oid < 16384 AND oprresult IN (SELECT oid FROM a) ORDER BY 1",
+    ),
+    (
+        "type_parts",
+        "SELECT t.oid::text, a.atttypid::text FROM pg_catalog.pg_type t \
+         JOIN pg_catalog.pg_class c ON c.oid = t.typrelid AND c.relkind = 'c' \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+         WHERE t.oid >= 16384 \
+         UNION SELECT rngtypid::text, rngsubtype::text FROM pg_catalog.pg_range WHERE rngtypid >= 16384 \
+         UNION SELECT rngmultitypid::text, rngsubtype::text FROM pg_catalog.pg_range WHERE rngtypid >= 16384 \
+         ORDER BY 1, 2",
     ),
     (
         "types",
@@ -180,6 +234,15 @@ UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::t
 FROM pg_catalog.pg_operator WHERE oid >= 16384 \
 UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
 FROM pg_catalog.pg_cast WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(t.oid::text || ' ' || t.xmin::text, 0))::text \
+FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+WHERE t.oid >= 16384 AND n.nspname !~ '^pg_(toast|temp)' \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_opclass WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_amproc WHERE oid >= 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
+FROM pg_catalog.pg_amop WHERE oid >= 16384 \
 UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \
 FROM pg_catalog.pg_rewrite WHERE ev_class >= 16384 \
 UNION ALL SELECT count(*)::text || ':' || sum(pg_catalog.hashtextextended(oid::text || ' ' || xmin::text, 0))::text \

@@ -1,6 +1,7 @@
 //! What a statement changes in, or takes from, what is there.
 
-use super::super::scope::{names, written};
+use super::super::scope::written;
+use super::super::source::names;
 use super::Overlay;
 use crate::sql::facts::Relation;
 use countersign_core::action::TableName;

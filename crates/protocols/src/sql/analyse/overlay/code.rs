@@ -7,9 +7,10 @@ use countersign_core::action::TableName;
 use countersign_core::digest::Digest;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    CompositeTypeStmt, CreateCastStmt, CreateDomainStmt, CreateFunctionStmt, DefineStmt, FunctionParameter,
-    FunctionParameterMode, Node, ObjectType, TypeName,
+    CoercionContext, CompositeTypeStmt, CreateCastStmt, CreateDomainStmt, CreateFunctionStmt,
+    CreateOpClassStmt, DefineStmt, FunctionParameter, FunctionParameterMode, Node, ObjectType, TypeName,
 };
+use std::collections::BTreeSet;
 
 impl Overlay<'_> {
     pub(super) fn create_function(&mut self, create: &CreateFunctionStmt) -> bool {
@@ -72,9 +73,22 @@ impl Overlay<'_> {
 
     pub(super) fn create_cast(&mut self, cast: &CreateCastStmt) -> bool {
         let sides = [self.type_oid(cast.sourcetype.as_ref()), self.type_oid(cast.targettype.as_ref())];
+        if cast.context == CoercionContext::CoercionImplicit as i32 {
+            self.facts.types_implied.extend(sides.last().filter(|oid| **oid >= FIRST_USER_OID));
+        }
+        // By way of text, or not at all: nothing of a user's runs.
+        if cast.func.is_none() {
+            return true;
+        }
         self.facts.cast_between_system_types |= sides.iter().all(|oid| *oid < FIRST_USER_OID);
         self.facts.types_cast.extend(sides.into_iter().filter(|oid| *oid >= FIRST_USER_OID));
         true
+    }
+
+    pub(super) fn create_class(&mut self, class: &CreateOpClassStmt) -> bool {
+        let oid = self.type_oid(class.datatype.as_ref());
+        // Which functions give such values is not followed: only those are seen that name the type.
+        class.is_default && self.facts.types_compared.insert(oid)
     }
 
     pub(super) fn create_enum(&mut self, name: &[Node]) -> bool {
@@ -104,8 +118,15 @@ impl Overlay<'_> {
         }
         let relation = columns.oid;
         self.facts.relations.insert(relation, columns);
-        let fact =
-            TypeFact { name, class: TypeClass::Composite, element: 0, base: 0, relation, constrained: false };
+        let fact = TypeFact {
+            name,
+            class: TypeClass::Composite,
+            element: 0,
+            base: 0,
+            relation,
+            constrained: false,
+            parts: BTreeSet::new(),
+        };
         self.facts.put_type(fact);
         true
     }
@@ -113,7 +134,8 @@ impl Overlay<'_> {
     fn add_type(&mut self, name: &[Node], class: TypeClass, base: u32, constrained: bool) -> bool {
         let Some((schema, name)) = written(name) else { return false };
         let name = self.walk().name_here(schema.as_deref().unwrap_or_default(), &name);
-        self.facts.put_type(TypeFact { name, class, element: 0, base, relation: 0, constrained });
+        let parts = BTreeSet::new();
+        self.facts.put_type(TypeFact { name, class, element: 0, base, relation: 0, constrained, parts });
         true
     }
 }

@@ -83,6 +83,7 @@ impl<'a> Overlay<'a> {
             NodeEnum::CreateFunctionStmt(create) => self.create_function(create),
             NodeEnum::DefineStmt(define) => self.define(define),
             NodeEnum::CreateCastStmt(cast) => self.create_cast(cast),
+            NodeEnum::CreateOpClassStmt(class) => self.create_class(class),
             NodeEnum::CreateEnumStmt(create) => self.create_enum(&create.type_name),
             NodeEnum::CreateDomainStmt(create) => self.create_domain(create),
             NodeEnum::CreateRangeStmt(create) => self.create_range(&create.type_name),

@@ -1,6 +1,6 @@
 //! Tables that a statement makes: their columns, keys and kin.
 
-use super::super::scope::names;
+use super::super::source::names;
 use super::Overlay;
 use crate::sql::facts::{Column, KeyAction, Referrer, Relation, RelationKind};
 use pg_query::NodeEnum;
@@ -37,6 +37,13 @@ impl Overlay<'_> {
                     }
                 }
                 _ => {}
+            }
+        }
+        for element in create.partspec.iter().flat_map(|spec| &spec.part_params) {
+            if let Some(NodeEnum::PartitionElem(element)) = &element.node {
+                // What chooses a partition is computed for each row that is written.
+                table.code_on_write |= element.expr.is_some() && self.may_run_code(element.expr.as_deref());
+                table.code_on_read |= !element.opclass.is_empty();
             }
         }
         if create.of_typename.is_some() {
@@ -132,7 +139,7 @@ impl Overlay<'_> {
     pub(super) fn may_run_code(&self, expression: Option<&Node>) -> bool {
         let Some(expression) = expression else { return true };
         let mut walk = self.walk();
-        walk.frames.push(vec![super::super::scope::Source { open: true, ..Default::default() }]);
+        walk.frames.push(vec![super::super::source::Source { open: true, ..Default::default() }]);
         walk.maybe(&Some(Box::new(expression.clone())));
         walk.finish().opaque
     }

@@ -1,6 +1,6 @@
 //! What a query is kept as: views, and tables that are made of a result.
 
-use super::super::scope::names;
+use super::super::source::names;
 use super::tables::push;
 use super::{Overlay, UNKNOWN_TYPE};
 use crate::sql::facts::{Column, RelationKind};

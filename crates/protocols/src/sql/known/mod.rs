@@ -1,5 +1,7 @@
 //! Server facts and the catalogue joined: what is labelled, whose it is, and what nobody has accepted yet.
 
+mod labels;
+
 use super::catalogue::{Catalogue, TableEntry};
 use super::facts::{Relation, RelationKind, ServerFacts};
 use super::session::SessionState;
@@ -7,6 +9,7 @@ use countersign_core::action::{Resource, TableName};
 use countersign_core::id::AgentName;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
+use labels::{add_labels, labels_within, same_columns, spread_labels};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -64,10 +67,9 @@ impl Known {
             for entry in here.map(|(_, entry)| entry).into_iter().chain(named) {
                 add_labels(&mut known.labels, entry, relation);
             }
-            derive_labels(&mut known.labels, relation);
             tables.insert(relation.oid, known);
         }
-        share_labels(&facts, &mut tables);
+        spread_labels(&facts, &mut tables);
         let views = views(&facts);
         let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new() };
         known.read_code();
@@ -98,6 +100,11 @@ impl Known {
     pub fn labels_of_table(&self, oid: u32) -> BTreeSet<Label> {
         let labels = self.tables.get(&oid).into_iter().flat_map(|table| table.labels.values());
         labels.flatten().cloned().collect()
+    }
+
+    /// The labels of all that a value of this type may hold: a column may be a row of a labelled table, or many.
+    pub fn labels_within(&self, type_oid: u32) -> BTreeSet<Label> {
+        labels_within(&self.facts, &self.tables, type_oid)
     }
 
     /// Whether a table has labelled columns.
@@ -227,69 +234,6 @@ impl Known {
 fn quoted(name: &TableName) -> String {
     let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     format!("{}.{}", quote(&name.schema), quote(&name.name))
-}
-
-/// A column that the server computes of labelled ones holds what they hold.
-fn derive_labels(labels: &mut BTreeMap<i16, BTreeSet<Label>>, relation: &Relation) {
-    for column in relation.columns.iter().filter(|column| !column.made_of.is_empty()) {
-        let of = column.made_of.iter().filter_map(|attnum| labels.get(attnum)).flatten().cloned();
-        let of: BTreeSet<Label> = of.collect();
-        if !of.is_empty() {
-            labels.entry(column.attnum).or_default().extend(of);
-        }
-    }
-}
-
-fn same_columns(entry: &TableEntry, relation: &Relation) -> bool {
-    let same = |c: &super::facts::Column| {
-        let known = entry.columns.get(&c.name);
-        known.is_some_and(|k| k.attnum == c.attnum && k.type_name == c.type_name)
-    };
-    relation.columns.iter().all(same)
-}
-
-fn add_labels(labels: &mut BTreeMap<i16, BTreeSet<Label>>, entry: &TableEntry, relation: &Relation) {
-    for column in &relation.columns {
-        for (name, known) in &entry.columns {
-            let same = *name == column.name || (known.attnum == column.attnum && entry.oid == relation.oid);
-            if same && !known.labels.is_empty() {
-                labels.entry(column.attnum).or_default().extend(known.labels.iter().cloned());
-            }
-        }
-    }
-}
-
-/// Partitions and tables that inherit hold each other's rows: a label on a column holds for the whole family.
-fn share_labels(facts: &ServerFacts, tables: &mut HashMap<u32, KnownTable>) {
-    for start in facts.tables().filter(|r| r.parents.is_empty() && !r.children.is_empty()) {
-        let mut family = BTreeSet::from([start.oid]);
-        let mut open = vec![start.oid];
-        while let Some(oid) = open.pop() {
-            let Some(relation) = facts.relations.get(&oid) else { continue };
-            for next in relation.children.iter().chain(&relation.parents) {
-                if family.insert(*next) {
-                    open.push(*next);
-                }
-            }
-        }
-        let mut by_name: BTreeMap<&str, BTreeSet<Label>> = BTreeMap::new();
-        for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
-            for column in &relation.columns {
-                let labels = tables.get(&relation.oid).and_then(|t| t.labels.get(&column.attnum));
-                if let Some(labels) = labels {
-                    by_name.entry(&column.name).or_default().extend(labels.iter().cloned());
-                }
-            }
-        }
-        for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
-            let Some(table) = tables.get_mut(&relation.oid) else { continue };
-            for column in &relation.columns {
-                if let Some(labels) = by_name.get(column.name.as_str()).filter(|labels| !labels.is_empty()) {
-                    table.labels.insert(column.attnum, labels.clone());
-                }
-            }
-        }
-    }
 }
 
 fn is_view(relation: &Relation) -> bool {
