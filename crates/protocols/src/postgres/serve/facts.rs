@@ -157,22 +157,29 @@ async fn keep(
             },
             _ = look.tick() => None,
         };
+        // Whoever asked before the catalogue is read has the same answer.
+        let mut waiting: Vec<Answer> = request.into_iter().collect();
+        while let Ok(request) = requests.try_recv() {
+            waiting.push(request);
+        }
         let updated = update(&mut reader, &mut print, &current).await;
         if let Err(error) = &updated {
             tracing::warn!(%error, "the server's catalogue could not be read; trying again");
             reader.reconnect().await;
         }
-        // Whoever else asked meanwhile has the same answer: it was read after they asked only if they wait in
-        // the queue behind this one, so they are answered by the next round.
-        if let Some(request) = request {
-            let answer = match updated {
-                Ok(()) => Ok(Arc::clone(&current.borrow())),
-                Err(_) => update(&mut reader, &mut print, &current)
-                    .await
-                    .map(|()| Arc::clone(&current.borrow()))
-                    .map_err(|e| e.to_string()),
-            };
-            let _ = request.send(answer);
+        if waiting.is_empty() {
+            continue;
+        }
+        let answer = match updated {
+            Ok(()) => Ok(Arc::clone(&current.borrow())),
+            Err(_) => update(&mut reader, &mut print, &current)
+                .await
+                .map(|()| Arc::clone(&current.borrow()))
+                .map_err(|e| e.to_string()),
+        };
+        for request in waiting {
+            // Whoever asked may be gone.
+            let _ = request.send(answer.clone());
         }
     }
 }
