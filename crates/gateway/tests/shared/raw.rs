@@ -44,9 +44,12 @@ impl Raw {
 
     /// Asks to cancel what this connection does, and returns once the gate has dealt with it, as libpq does.
     pub async fn cancel(&self, house: &House) {
-        let mut other = Self::dial(house).await;
-        other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;
-        other.rest().await;
+        self.canceller().cancel(house).await;
+    }
+
+    /// Whoever may cancel what this connection does.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { key: self.key.clone() }
     }
 
     /// Sends bytes. Whether the other side still reads them is seen by what it answers.
@@ -124,6 +127,21 @@ impl Raw {
     }
 }
 
+/// The key of another connection.
+#[derive(Clone)]
+pub struct Canceller {
+    key: Vec<u8>,
+}
+
+impl Canceller {
+    /// Asks to cancel what that connection does, and returns once the gate has dealt with it, as libpq does.
+    pub async fn cancel(&self, house: &House) {
+        let mut other = Raw::dial(house).await;
+        other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;
+        other.rest().await;
+    }
+}
+
 impl Message {
     /// A field of an error or a notice.
     pub fn field(&self, code: u8) -> Option<String> {
@@ -183,6 +201,13 @@ pub mod extended {
     /// Without values; everything as text.
     pub fn bind(portal: &str, statement: &str) -> Vec<u8> {
         message(b'B', &[text(portal), text(statement), vec![0; 6]].concat())
+    }
+
+    /// With one value, as text.
+    pub fn bind_with(portal: &str, statement: &str, value: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(value.len()).unwrap().to_be_bytes();
+        let body = [&text(portal), &text(statement), &[0, 0, 0, 1][..], &length, value, &[0, 0]];
+        message(b'B', &body.concat())
     }
 
     pub fn describe(what: u8, name: &str) -> Vec<u8> {

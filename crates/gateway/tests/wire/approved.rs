@@ -1,7 +1,7 @@
 //! What people signed is what runs, and nothing but that.
 
 use crate::items;
-use crate::shared::raw::extended::{FLUSH, SYNC, bind, close, describe, execute, parse, run, tags};
+use crate::shared::raw::extended::{FLUSH, SYNC, bind, close, describe, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
 use crate::shared::{house, reached};
 
@@ -67,7 +67,7 @@ async fn an_action_that_needs_approval_is_the_last_of_its_pipeline_or_refused() 
     // A query that takes the place of Sync.
     let mut raw = Raw::login(&house).await;
     raw.send(&delete).await;
-    raw.send(&crate::shared::raw::extended::query("SELECT 1")).await;
+    raw.send(&query("SELECT 1")).await;
     let said = raw.ask(&[&SYNC]).await;
     assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
     assert_eq!(items(&house, 34).await, "1");
@@ -90,4 +90,89 @@ async fn reads_before_an_action_in_its_pipeline_are_answered_before_it_waits() {
     assert_eq!(items(&house, 35).await, "1", "not before COMMIT");
     raw.ask(&[&run("COMMIT"), &SYNC]).await;
     assert_eq!(items(&house, 35).await, "0");
+}
+
+#[tokio::test]
+async fn answers_of_an_approved_text_come_in_the_order_of_its_statements() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.send(&query(
+        "DELETE FROM order_items WHERE id = 36; SELECT 1; DELETE FROM order_items WHERE id = 37",
+    ))
+    .await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    assert_eq!(tags(&raw.until(b'Z').await), "CTDCCZ");
+    // A COPY of a query without anything labelled, which nobody bounds.
+    raw.send(&query("COPY (SELECT 'copied') TO STDOUT")).await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    let said = raw.until(b'Z').await;
+    assert_eq!(tags(&said), "HdcCZ", "{said:?}");
+    assert!(said.iter().any(|message| message.body == b"copied\n"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_was_bound_and_not_executed_is_run_by_no_other_door() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    let write = format!("{} RETURNING customer_id", crate::score(9_008_001));
+    let said = raw.ask(&[&parse("s", &write), &bind("c", "s"), &SYNC]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    raw.ask(&[&query("ROLLBACK")]).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    let said = raw.ask(&[&parse("r", "SELECT id FROM orders LIMIT 3"), &bind("c", "r"), &SYNC]).await;
+    assert_eq!(sqlstate(&said), None, "{said:?}");
+    let said = raw.ask(&[&query("FETCH ALL FROM c")]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("0A000"), "{said:?}");
+    raw.ask(&[&query("ROLLBACK")]).await;
+    assert_eq!(crate::scores(&house, 9_008_001).await, "0");
+}
+
+#[tokio::test]
+async fn a_transaction_that_a_hold_would_break_refuses_the_hold() {
+    let house = house().await;
+    let delete = "DELETE FROM order_items WHERE id = 38";
+    // A portal that is read in pieces would be gone.
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    let read = [parse("", "SELECT id FROM orders LIMIT 9"), bind("c", ""), execute("c", 2)].concat();
+    raw.ask(&[&read, &SYNC]).await;
+    let said = raw.ask(&[&query(delete)]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    // Another snapshot would be seen, however the isolation was written.
+    for begin in
+        ["BEGIN ISOLATION  LEVEL REPEATABLE READ", "BEGIN ISOLATION LEVEL /* READ COMMITTED */ SERIALIZABLE"]
+    {
+        let mut raw = Raw::login(&house).await;
+        raw.ask(&[&query(begin)]).await;
+        raw.ask(&[&query("SELECT count(*) FROM orders")]).await;
+        let said = raw.ask(&[&query(delete)]).await;
+        assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{begin}: {said:?}");
+    }
+    // What began it is said again, and nothing that stood beside it.
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SELECT 1")]).await;
+    raw.send(&query(delete)).await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    assert_eq!(tags(&raw.until(b'Z').await), "CZ");
+    raw.ask(&[&query("COMMIT")]).await;
+    assert_eq!(items(&house, 38).await, "0");
+}
+
+#[tokio::test]
+async fn a_notification_that_comes_while_an_action_waits_is_not_lost() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("LISTEN news")]).await;
+    raw.send(&query("DELETE FROM order_items WHERE id = 39")).await;
+    let held = raw.held().await;
+    house.change("NOTIFY news, 'fresh'").await.unwrap();
+    house.approve(&held.id).await.unwrap();
+    let mut said = raw.until(b'Z').await;
+    said.extend(raw.ask(&[&query("SELECT 1")]).await);
+    assert!(
+        said.iter().any(|message| message.tag == b'A' && message.body.ends_with(b"news\0fresh\0")),
+        "{said:?}"
+    );
 }

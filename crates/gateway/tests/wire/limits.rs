@@ -1,7 +1,9 @@
 //! However much a pipeline holds, it is answered or refused, and the session goes on.
 
 use crate::shared::house;
-use crate::shared::raw::extended::{SYNC, bind, close, describe, execute, parse, query, run, tags};
+use crate::shared::raw::extended::{
+    SYNC, bind, bind_with, close, describe, execute, parse, query, run, tags,
+};
 use crate::shared::raw::{Raw, sqlstate};
 
 #[tokio::test]
@@ -55,4 +57,31 @@ async fn statements_are_kept_up_to_a_limit_of_their_bytes() {
     let (n, code) = refused.expect("a limit");
     assert!((50..80).contains(&n) && code == "42501", "statement {n}: {code}");
     assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}
+
+#[tokio::test]
+async fn values_that_portals_keep_are_limited_by_their_bytes() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&parse("s", "SELECT $1::text"), &SYNC]).await;
+    let value = vec![b'v'; 8 << 20];
+    let mut refused = None;
+    for n in 0..20 {
+        let said = raw.ask(&[&bind_with(&format!("c{n}"), "s", &value), &SYNC]).await;
+        if let Some(code) = sqlstate(&said) {
+            refused = Some((n, code));
+            break;
+        }
+    }
+    let (n, code) = refused.expect("a limit");
+    assert!((7..12).contains(&n) && code == "42501", "portal {n}: {code}");
+    raw.ask(&[&query("ROLLBACK")]).await;
+    // A single large value is held as any other, and shown by its length.
+    let mut raw = Raw::login(&house).await;
+    let large = bind_with("", "d", &vec![b'v'; 17 << 20]);
+    let delete = parse("d", "DELETE FROM order_items WHERE id = 71 AND $1::text IS NULL");
+    raw.send(&[delete, large, execute("", 0), SYNC.to_vec()].concat()).await;
+    house.deny(&raw.held().await.id, "too large").await.unwrap();
+    raw.until(b'Z').await;
 }

@@ -105,3 +105,26 @@ async fn a_text_prepared_before_its_tables_changed_is_read_again_by_the_server()
     assert_eq!(crate::scores(&house, 9_000_077).await, "1", "what the gate judged is what was written");
     assert_eq!(house.truth("SELECT count(*) FROM public.churn").await.unwrap(), "0");
 }
+
+#[tokio::test]
+async fn a_statement_outlives_a_failed_transaction_and_a_cursor_can_be_described() {
+    let house = own_house("").await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&parse("p", "SELECT 'still'"), &SYNC]).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&query("SELECT 1/0")]).await;
+    // The facts are others by now, and the server would read nothing.
+    house.change("CREATE TABLE newer (id int)").await.unwrap();
+    Raw::login(&house).await.ask(&[&query("SELECT * FROM nowhere")]).await;
+    let said = raw.ask(&[&bind("", "p"), &execute("", 0), &SYNC]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("25P02"), "{said:?}");
+    raw.ask(&[&query("ROLLBACK")]).await;
+    assert_eq!(cells(&raw.ask(&[&bind("", "p"), &execute("", 0), &SYNC]).await), ["still"]);
+    // As psycopg's server-side cursors do.
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&query("DECLARE c CURSOR FOR SELECT id FROM orders LIMIT 3")]).await;
+    assert_eq!(tags(&raw.ask(&[&describe(b'P', "c"), &SYNC]).await), "TZ");
+    assert_eq!(tags(&raw.ask(&[&query("FETCH 2 FROM c")]).await), "TDDCZ");
+    let said = raw.ask(&[&describe(b'P', "nope"), &SYNC]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("34000"));
+}

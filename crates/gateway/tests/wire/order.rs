@@ -1,79 +1,9 @@
 //! What was sent before counts for what comes after, and what fails undoes what PostgreSQL would undo.
 
+use crate::shared::house;
 use crate::shared::raw::extended::{FLUSH, SYNC, bind, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
-use crate::shared::{house, own_house};
 use crate::{items, score, scores};
-use countersign_sim::house::House;
-use std::fs;
-
-/// The agent has a table of its own that is called like one which is not.
-async fn with_a_twin() -> House {
-    let mut house = own_house("").await;
-    house.stop().await.unwrap();
-    house.change("CREATE TABLE features.order_items (LIKE order_items)").await.unwrap();
-    house.change("GRANT ALL ON features.order_items TO shop_rw").await.unwrap();
-    house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await.unwrap();
-    let file = house.folder().join("catalogue/shop.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let at = text.find("schema = \"features\"\nname = \"order_items\"").expect("the twin in the catalogue");
-    let own = text[at..].replacen("own = []", "own = [\"etl-agent\"]", 1);
-    fs::write(&file, [&text[..at], &own].concat()).unwrap();
-    house.serve().await.unwrap();
-    house
-}
-
-async fn changed(house: &House, table: &str) -> String {
-    house.truth(&format!("SELECT count(*) FROM {table} WHERE quantity = 9999")).await.unwrap()
-}
-
-#[tokio::test]
-async fn settings_changed_in_a_pipeline_count_for_what_follows_in_it() {
-    let house = with_a_twin().await;
-    let write = "UPDATE order_items SET quantity = 9999 WHERE id = 20";
-    let own = "SET search_path = features, public";
-    let mut raw = Raw::login(&house).await;
-    raw.ask(&[&query(own)]).await;
-    let said = raw.ask(&[&run(write), &SYNC]).await;
-    assert_eq!(tags(&said), "12CZ", "its own table: {said:?}");
-    // Each of these makes the name mean the other table at the server.
-    for (before, change) in [
-        (own, "SET search_path = public"),
-        ("BEGIN; SET search_path = features, public", "ROLLBACK"),
-        ("BEGIN; SET LOCAL search_path = features, public", "COMMIT"),
-        (own, "RESET ALL"),
-        (own, "DISCARD ALL"),
-    ] {
-        let mut raw = Raw::login(&house).await;
-        raw.ask(&[&query(before)]).await;
-        let said = raw.ask(&[&run(change), &run(write), &SYNC]).await;
-        assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{change}: {said:?}");
-        // What was prepared before is judged by what it means now.
-        let mut raw = Raw::login(&house).await;
-        raw.ask(&[&query(before)]).await;
-        raw.ask(&[&parse("p", write), &SYNC]).await;
-        let said = raw.ask(&[&run(change), &bind("", "p"), &execute("", 0), &SYNC]).await;
-        assert!(sqlstate(&said).is_some(), "{change}: {said:?}");
-        assert_eq!(changed(&house, "public.order_items").await, "0", "{change}");
-    }
-}
-
-#[tokio::test]
-async fn a_query_that_changes_settings_does_not_overtake_what_was_sent_before_it() {
-    let house = with_a_twin().await;
-    house
-        .change("INSERT INTO features.order_items SELECT * FROM public.order_items WHERE id < 30")
-        .await
-        .unwrap();
-    let mut raw = Raw::login(&house).await;
-    raw.ask(&[&query("SET search_path = features, public")]).await;
-    let write = run("UPDATE order_items SET quantity = 9999 WHERE id = 21");
-    let said = raw.ask(&[&write, &query("SET search_path = public")]).await;
-    assert_eq!(sqlstate(&said), None, "{said:?}");
-    raw.ask(&[&SYNC]).await;
-    assert_eq!(changed(&house, "public.order_items").await, "0");
-    assert_eq!(changed(&house, "features.order_items").await, "1");
-}
 
 #[tokio::test]
 async fn what_was_flushed_is_not_committed_by_the_gates_own_questions() {

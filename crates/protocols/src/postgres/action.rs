@@ -5,10 +5,10 @@ use super::codec::frontend::Bind;
 use super::codec::{CodecError, Format};
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
-use super::session::{Portal, Session};
+use super::session::{Portal, Session, Setting};
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
-use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output};
+use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output, What};
 use countersign_core::action::{Bound, Impact, Known as HowKnown, Obligations, Rows, Target};
 use countersign_core::digest::Base64;
 use countersign_core::effect::{Effect, Param};
@@ -23,6 +23,9 @@ use std::sync::Arc;
 
 /// The version of the code that turns a client's bytes into the server's: it forwards them as they are.
 const REWRITER: u32 = 1;
+const INT8_OID: u32 = 20;
+const INT2_OID: u32 = 21;
+const INT4_OID: u32 = 23;
 /// The longest bind value that a card shows; what is longer is shown by its length and digest.
 const PARAM_SHOWN_BYTES_MAX: usize = 2_000;
 
@@ -103,6 +106,10 @@ impl ClientAction {
 
 /// A bind value that is a whole number, in either format.
 fn whole_number(param: &Param) -> Option<u64> {
+    // Of another type the same bytes may be cast to another number.
+    if ![0, INT8_OID, INT2_OID, INT4_OID].contains(&param.type_oid) {
+        return None;
+    }
     let Base64(bytes) = param.value.as_ref()?;
     let number = match (param.format, bytes.as_slice()) {
         (0, text) => std::str::from_utf8(text).ok()?.trim().parse().ok()?,
@@ -129,12 +136,13 @@ pub fn params(bind: &Bind<'_>, types: &[u32]) -> Vec<Param> {
 /// Everything that decides what an action does.
 pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysis: &Analysis) -> Effect {
     let state = &session.state;
-    let settings = BTreeMap::from([
+    let mut settings = BTreeMap::from([
         ("search_path".to_owned(), state.search_path.join(", ")),
         ("session_user".to_owned(), state.user.clone()),
         ("role".to_owned(), state.role.clone()),
         ("countersign.reveal".to_owned(), state.reveal.to_string()),
     ]);
+    settings.extend(session.values.iter().map(|setting| (setting.name.clone(), setting.value.clone())));
     Effect {
         gate: "postgres".to_owned(),
         agent: site.principal.agent.clone(),
@@ -169,7 +177,7 @@ pub fn draft(
         rows,
         bound: bound(analysis, rows),
         statement: analysis.segments.clone(),
-        params: param_segments(&action.params),
+        params: [param_segments(&action.params), setting_segments(&session.values)].concat(),
         columns: columns(analysis, obligations),
         reason: session.reason.clone(),
         address: site.address.to_owned(),
@@ -215,6 +223,17 @@ fn param_segments(params: &[Param]) -> Vec<Segment> {
     params.iter().enumerate().flat_map(segment).collect()
 }
 
+// What values mean where it is not what a session begins with.
+fn setting_segments(settings: &[Setting]) -> Vec<Segment> {
+    let changed = settings.iter().filter(|setting| setting.changed);
+    let segment = |setting: &Setting| {
+        let mut pieces = vec![Segment::Text(format!("{} = ", visible_line(&setting.name)))];
+        pieces.extend(visible(&setting.value, Segment::String));
+        pieces
+    };
+    changed.flat_map(segment).collect()
+}
+
 fn param_value(param: &Param) -> Vec<Segment> {
     let Some(Base64(bytes)) = &param.value else { return vec![Segment::Text("NULL".to_owned())] };
     match std::str::from_utf8(bytes) {
@@ -256,14 +275,17 @@ pub fn mask_plan(
                 MaskPlan::copy(&sets, copy_options(options, columns)?, &labels)?
             }
             Output::Unlabelled | Output::NoRows if !approved => continue,
+            // A COPY of a query in which nothing is labelled: no description comes before its rows.
+            Output::Unlabelled if matches!(statement.what, What::CopyOut { .. }) => {
+                MaskPlan::Unlabelled(Arc::clone(known))
+            }
             Output::Unlabelled | Output::NoRows | Output::PlainProjection | Output::Derived => {
                 MaskPlan::Projection { labels: labels.clone(), masker: None, unknown_approved: approved }
             }
         };
         // Two results of different kinds in one message cannot both be masked by one plan.
-        if plan.is_some()
-            && (matches!(next, MaskPlan::Copy { .. }) || matches!(plan, Some(MaskPlan::Copy { .. })))
-        {
+        let copies = |plan: &MaskPlan| matches!(plan, MaskPlan::Copy { .. } | MaskPlan::Unlabelled(_));
+        if plan.as_ref().is_some_and(|plan| copies(plan) || copies(&next)) {
             return Err(MaskError::CopyOptions {
                 found: "a COPY beside other results",
                 hint: "send it on its own",

@@ -13,6 +13,9 @@ pub struct SessionState {
     pub search_path: Vec<String>,
     /// `search_path` or the role was set within the transaction that is open: its end changes them back.
     pub path_in_transaction: bool,
+    /// Something was defined, or may have been, in the transaction that is open: nobody else sees it yet, and it is not
+    /// among the facts.
+    pub definitions_in_doubt: bool,
     /// `SET countersign.reveal = on` was said.
     pub reveal: bool,
     /// Temporary objects: a name without a schema may mean one of them.
@@ -45,6 +48,7 @@ impl SessionState {
             role: role.to_owned(),
             search_path: vec!["$user".to_owned(), "public".to_owned()],
             path_in_transaction: false,
+            definitions_in_doubt: false,
             reveal: false,
             temp_objects: TempObjects::None,
             standard_conforming_strings: true,

@@ -69,10 +69,51 @@ pub fn allow_listed(name: &str, value: &str) -> bool {
     }
 }
 
-/// Whether a setting may get any value without asking: none of them changes what a text means or what it may do.
+/// Whether a setting may get any value without asking: none of them changes what names mean or what a text may do.
+/// Those that decide what values mean are signed with what people approve: see [`decides_values`].
 pub fn any_value(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ANY_VALUE.contains(&name.as_str()) || name.starts_with("enable_")
+}
+
+/// Settings that decide what the values in a text mean, what a text computes of them, or how they are written back.
+const DECIDES_VALUES: &[&str] = &[
+    "array_nulls",
+    "bytea_output",
+    "datestyle",
+    "default_text_search_config",
+    "extra_float_digits",
+    "intervalstyle",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+    "quote_all_identifiers",
+    "timezone",
+    "timezone_abbreviations",
+    "transform_null_equals",
+    "xmlbinary",
+    "xmloption",
+];
+
+/// Whether people must know the value of a setting to know what a text does.
+pub fn decides_values(name: &str) -> bool {
+    DECIDES_VALUES.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Whether a changed setting is one of which nothing is known here: not on the list of what may have any value, and not
+/// one that the gate follows by itself.
+pub fn is_unheard_of(name: &str) -> bool {
+    let followed = [
+        "search_path",
+        "role",
+        "session_authorization",
+        "client_encoding",
+        "standard_conforming_strings",
+        "row_security",
+        "session_replication_role",
+    ];
+    let name = name.to_ascii_lowercase();
+    !any_value(&name) && !name.starts_with("transaction_") && !followed.contains(&name.as_str())
 }
 
 /// Whether the gate has to know of a change to understand what follows.

@@ -152,6 +152,11 @@ impl Rows {
         }
     }
 
+    /// Whether the last statement of the text has been answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.tags >= self.analysis.statements.len()
+    }
+
     pub(super) fn finish(self) -> (Finished, Then) {
         let rows = self.out_rows.max(self.tag_rows);
         let outcome = if self.failed { LaneOutcome::Error } else { LaneOutcome::Rows(rows) };

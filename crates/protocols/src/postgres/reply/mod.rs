@@ -253,7 +253,8 @@ impl Replies {
                     let ended = rows.count_tag(complete.tag, complete.rows().unwrap_or(0));
                     self.committed = self.committed.or(ended);
                 }
-                let kept = rows.keep_back;
+                // Only the last: earlier tags promise nothing, here as at the server.
+                let kept = rows.keep_back && rows.is_answered();
                 let over = rows.over;
                 let simple = rows.simple;
                 if !over {

@@ -14,6 +14,8 @@ pub(super) struct CancelSignal {
     asked: AtomicBool,
     holding: AtomicBool,
     wake: Notify,
+    passing: Mutex<Passing>,
+    passed: Notify,
     key: Mutex<Option<BackendKey>>,
 }
 
@@ -32,6 +34,39 @@ impl CancelSignal {
     /// It waits no more.
     pub(super) fn end_hold(&self) {
         self.holding.store(false, Ordering::Release);
+    }
+
+    /// From now on the gate asks something of its own. Waits until no cancel request is on its way that would meet it.
+    pub(super) async fn begin_asking(&self) {
+        loop {
+            let passed = self.passed.notified();
+            tokio::pin!(passed);
+            passed.as_mut().enable();
+            {
+                let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+                passing.asking = true;
+                if passing.count == 0 {
+                    return;
+                }
+            }
+            passed.await;
+        }
+    }
+
+    /// Its answer is there.
+    pub(super) fn end_asking(&self) {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner).asking = false;
+    }
+
+    fn set_out(self: &Arc<Self>) -> Option<OnItsWay> {
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let mut passing = self.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        if passing.asking {
+            return None;
+        }
+        passing.count += 1;
+        drop(passing);
+        Some(OnItsWay { signal: Arc::clone(self), key })
     }
 
     /// Completes once somebody asks to cancel.
@@ -59,6 +94,31 @@ impl CancelSignal {
     /// How the server cancels what this connection runs.
     pub(super) fn set_key(&self, key: Option<BackendKey>) {
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+    }
+}
+
+/// Cancel requests on their way to the server. The server cancels whatever its session runs when they come.
+#[derive(Default)]
+struct Passing {
+    /// The gate asks something of its own: none may start.
+    asking: bool,
+    /// How many are under way.
+    count: u32,
+}
+
+/// A cancel request that is to be passed on; over when dropped.
+pub(super) struct OnItsWay {
+    signal: Arc<CancelSignal>,
+    /// How the server is told.
+    pub(super) key: BackendKey,
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        let mut passing = self.signal.passing.lock().unwrap_or_else(PoisonError::into_inner);
+        passing.count = passing.count.saturating_sub(1);
+        drop(passing);
+        self.signal.passed.notify_waiters();
     }
 }
 
@@ -97,7 +157,7 @@ impl Cancels {
     }
 
     /// What is to be cancelled at the server, if anything. A connection that waits for people is woken instead.
-    pub(super) fn cancel(&self, pid: i32, secret: &[u8]) -> Option<BackendKey> {
+    pub(super) fn cancel(&self, pid: i32, secret: &[u8]) -> Option<OnItsWay> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let signal = inner.keys.find(pid, secret).and_then(|handle| inner.signals.get(&handle))?;
         signal.asked.store(true, Ordering::Release);
@@ -105,7 +165,7 @@ impl Cancels {
         if signal.holding.load(Ordering::Acquire) {
             return None;
         }
-        signal.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        signal.set_out()
     }
 }
 

@@ -13,6 +13,7 @@ use super::client::ClientStream;
 use super::facts::{Facts, Snapshot};
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
+use crate::sql::NotUnderstood;
 use crate::sql::session::SessionState;
 use crate::sql::shape::{AnalysisCache, StateId};
 use bytes::BytesMut;
@@ -29,6 +30,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Bytes that a client may send ahead while something runs or waits.
 pub(super) const AHEAD_BYTES_MAX: usize = 1 << 20;
+
+/// A query that is longer is refused by its length, before anything of it is read.
+const QUERY_BYTES_MAX: usize = crate::sql::MESSAGE_BYTES_MAX + 64;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +216,9 @@ impl Connection {
             return Ok(());
         }
         self.check_identity()?;
+        if message.tag == b'Q' && message.bytes.len() > QUERY_BYTES_MAX {
+            return self.refuse_long_query(message.bytes.len()).await;
+        }
         match frontend::parse(&message)? {
             Frontend::Query(text) => {
                 let text: Arc<str> = text.into();
@@ -239,6 +246,16 @@ impl Connection {
             }
             Frontend::Password(_) => Err(Ended::Client),
         }
+    }
+
+    async fn refuse_long_query(&mut self, found: usize) -> Result<(), Ended> {
+        if !self.drain().await? {
+            return Ok(());
+        }
+        let error = NotUnderstood::TooLong { limit: crate::sql::MESSAGE_BYTES_MAX, found };
+        let refusal = Refusal::NotUnderstood { what: error.to_string() };
+        self.shared.desk.refused(&self.id, &refusal);
+        self.refuse_simple(refusal).await
     }
 
     // A revoked or expired token ends what it allowed.

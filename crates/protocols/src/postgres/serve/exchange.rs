@@ -3,10 +3,11 @@
 use super::super::codec::backend::{self, Backend};
 use super::super::codec::frontend::Named;
 use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
-use super::super::session::Session;
+use super::super::session::{Session, Setting};
 use super::super::upstream::UpstreamStream;
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
 use crate::sql::session::{SessionState, TempObjects};
+use crate::sql::settings;
 use bytes::BytesMut;
 use countersign_core::effect::Param;
 use countersign_core::lifecycle::End;
@@ -129,6 +130,14 @@ impl Connection {
     }
 
     async fn ask_until(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
+        // A cancel request means what the client runs, and never a question of the gate's own.
+        self.signal.begin_asking().await;
+        let answer = self.exchange(messages, until).await;
+        self.signal.end_asking();
+        answer
+    }
+
+    async fn exchange(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
         self.upstream.write_all(messages).await?;
         self.upstream.flush().await?;
         let mut answer = Answer::default();
@@ -170,7 +179,9 @@ impl Connection {
                         answer.status = Some(status);
                         return Ok(answer);
                     }
-                    Backend::ParameterStatus { .. } => self.out.extend_from_slice(&message.bytes),
+                    Backend::ParameterStatus { .. } | Backend::NotificationResponse { .. } => {
+                        self.out.extend_from_slice(&message.bytes);
+                    }
                     _ => {}
                 }
             }
@@ -178,6 +189,30 @@ impl Connection {
                 return Err(Ended::Server);
             }
         }
+    }
+
+    /// Whether a transaction of the client is open at the server, explicit or implicit, or may be.
+    pub(super) fn is_within_transaction(&self) -> bool {
+        self.pipeline.open || self.session.status != TransactionStatus::Idle
+    }
+
+    /// Reads the settings that decide what values mean: people sign them with the statement.
+    pub(super) async fn read_values(&mut self) -> Result<(), Ended> {
+        let answer = self.ask(VALUES_QUERY).await?;
+        if answer.failed.is_some() {
+            return Err(Ended::State("the server does not say what its settings are"));
+        }
+        let setting = |row: Vec<Option<String>>| match row.as_slice() {
+            [Some(name), Some(value), Some(changed)] => {
+                Some(Setting { name: name.clone(), value: value.clone(), changed: changed == "true" })
+            }
+            _ => None,
+        };
+        let counts = |s: &Setting| {
+            settings::decides_values(&s.name) || (s.changed && settings::is_unheard_of(&s.name))
+        };
+        self.session.values = answer.rows.into_iter().filter_map(setting).filter(counts).collect();
+        Ok(())
     }
 
     /// Asks the server for whatever decides how names are resolved, where it may have changed.
@@ -202,13 +237,16 @@ impl Connection {
             return Err(Ended::State("session_replication_role or row_security was changed"));
         }
         let reveal = self.session.state.reveal;
+        // Outside any transaction what was read is there to stay.
+        let within = self.is_within_transaction();
+        self.session.unsettled &= within;
         let state = SessionState {
             search_path: SessionState::parse_search_path(cell(0)),
             role: cell(1).to_owned(),
             user: cell(2).to_owned(),
             temp_objects: if cell(3) == "false" { TempObjects::None } else { TempObjects::Unseen },
-            path_in_transaction: self.session.state.path_in_transaction
-                && self.session.status != TransactionStatus::Idle,
+            path_in_transaction: self.session.state.path_in_transaction && within,
+            definitions_in_doubt: self.session.state.definitions_in_doubt,
             reveal,
             ..SessionState::new(cell(1))
         };
@@ -278,6 +316,10 @@ async fn either(stream: &mut UpstreamStream, pending: &[u8], into: &mut BytesMut
     })
     .await
 }
+
+/// Every setting of a session, and whether it is another than at its beginning.
+const VALUES_QUERY: &str = "SELECT name, setting, (setting IS DISTINCT FROM reset_val)::text FROM pg_catalog.pg_settings \
+    WHERE context IN ('user', 'superuser') ORDER BY name COLLATE \"C\"";
 
 /// What decides how names are resolved and statements are read; one row of text.
 const STATE_QUERY: &str = "SELECT pg_catalog.current_setting('search_path'), current_user::text, \

@@ -7,7 +7,7 @@ use super::super::codec::write::{self, Report, Severity};
 use super::super::codec::{RawMessage, write_frontend};
 use super::super::plan::MaskPlan;
 use super::super::reply::{Expect, Rows};
-use super::super::session::{PORTALS_MAX, PREPARED_MAX, Portal, Prepared};
+use super::super::session::{PORTALS_BYTES_MAX, PORTALS_MAX, PREPARED_MAX, Portal, Prepared};
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
@@ -15,6 +15,7 @@ use super::run::Decision;
 use super::simple::ends_transaction;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
+use countersign_core::effect::Param;
 use countersign_core::refusal::Refusal;
 use countersign_desk::{Allowed, Held};
 use std::sync::Arc;
@@ -57,20 +58,21 @@ impl Connection {
         if taken || parse.name == OWN_NAME {
             return self.error("42P05", "prepared statement already exists").await;
         }
-        if !self.session.may_keep(parse.sql) {
+        if !self.session.may_keep(parse.sql, parse.param_types.len()) {
             let refusal = Refusal::Limit { name: "prepared_max", value: PREPARED_MAX as u64 };
             return self.refuse_extended(refusal).await;
         }
         let sql: Arc<str> = parse.sql.into();
-        self.refresh_state().await?;
-        self.snapshot = self.facts.current();
+        if let Some(refusal) = self.bring_up_to_date().await? {
+            return self.refuse_extended(refusal).await;
+        }
         if let Err(error) = self.analyse(&sql).await {
             let refusal = Refusal::NotUnderstood { what: error.to_string() };
             self.shared.desk.refused(&self.id, &refusal);
             return self.refuse_extended(refusal).await;
         }
         let param_types = parse.param_types.as_slice().into();
-        let prepared = Prepared { sql, param_types, epoch: self.snapshot.epoch, by_sql: false };
+        let prepared = Prepared { sql, param_types, epoch: self.epoch(), by_sql: false };
         self.pipeline.push_parse(frame, parse.name.to_owned(), prepared);
         Ok(())
     }
@@ -83,7 +85,13 @@ impl Connection {
             let refusal = Refusal::Limit { name: "portals_max", value: PORTALS_MAX as u64 };
             return self.refuse_extended(refusal).await;
         }
-        self.refresh_state().await?;
+        if self.session.portal_bytes() + self.pipeline.portal_bytes() > PORTALS_BYTES_MAX {
+            let refusal = Refusal::Limit { name: "portals_bytes_max", value: PORTALS_BYTES_MAX as u64 };
+            return self.refuse_extended(refusal).await;
+        }
+        if let Some(refusal) = self.bring_up_to_date().await? {
+            return self.refuse_extended(refusal).await;
+        }
         let Some(statement) = self.fresh(bind.statement)? else {
             return self
                 .error("26000", "the tables have changed since this was prepared: prepare it again")
@@ -98,6 +106,7 @@ impl Connection {
                 .collect(),
             statement,
             statement_name: bind.statement.to_owned(),
+            bytes: frame.len() + bind.params.len() * size_of::<Param>(),
             state_version: self.session.state_version,
         };
         self.pipeline.push_bind(frame, bind.portal.to_owned(), Arc::new(portal));
@@ -107,15 +116,17 @@ impl Connection {
     // A statement, read by the server under the facts of now. What it read under others it may understand otherwise
     // than the gate (it goes on to use the table that a name meant then), so it is told to read it again.
     fn fresh(&mut self, name: &str) -> Result<Option<Prepared>, Ended> {
-        self.snapshot = self.facts.current();
         let Some(prepared) = self.find_prepared(name) else { return Ok(None) };
-        if prepared.epoch == self.snapshot.epoch {
+        let epoch = self.epoch();
+        // In a transaction that has failed the server reads nothing, and refuses what is bound.
+        let is_current = epoch != 0 && prepared.epoch == epoch;
+        if is_current || self.session.has_failed() {
             return Ok(Some(prepared));
         }
         if prepared.by_sql {
             return Ok(None);
         }
-        let prepared = Prepared { epoch: self.snapshot.epoch, ..prepared };
+        let prepared = Prepared { epoch, ..prepared };
         let (mut close, mut parse) = (BytesMut::new(), BytesMut::new());
         write_frontend::close(&mut close, Named::Statement(name))?;
         write_frontend::parse(&mut parse, name, &prepared.sql, &prepared.param_types)?;
@@ -124,12 +135,9 @@ impl Connection {
     }
 
     async fn describe(&mut self, named: Named<'_>, frame: Bytes) -> Result<(), Ended> {
-        let known = match named {
-            Named::Statement(name) => self.find_prepared(name).is_some(),
-            Named::Portal(name) => self.find_portal(name).is_some(),
-        };
-        if !known {
-            return self.error("26000", "there is nothing of this name to describe").await;
+        // Of a portal the server itself says whether there is one: cursors of SQL are portals too, and drivers ask.
+        if matches!(named, Named::Statement(name) if self.find_prepared(name).is_none()) {
+            return self.error("26000", "prepared statement does not exist").await;
         }
         self.pipeline.push(frame, Expect::Describe { show: true });
         Ok(())
@@ -141,7 +149,8 @@ impl Connection {
         };
         let action = ClientAction::of_portal(found.portal());
         let decision = self.decide(&action).await?;
-        if matches!(found, Found::Gathered(_)) && found.portal().statement.epoch != self.snapshot.epoch {
+        let epoch = found.portal().statement.epoch;
+        if matches!(found, Found::Gathered(_)) && epoch != self.epoch() && !self.session.has_failed() {
             return self.error("40001", "the tables have changed since this was bound: run it again").await;
         }
         if found.portal().state_version != self.session.state_version {
@@ -183,7 +192,7 @@ impl Connection {
             self.pipeline.push(own_describe(portal)?, Expect::Describe { show: false });
         }
         self.commit_sent |= ends_transaction(&analysis);
-        let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.snapshot.epoch));
+        let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.epoch()));
         self.pipeline.push_execute(payload, Expect::Rows(Box::new(rows)), &analysis);
         Ok(())
     }
@@ -248,7 +257,7 @@ impl Connection {
         }
     }
 
-    fn find_portal(&self, name: &str) -> Option<Found> {
+    pub(super) fn find_portal(&self, name: &str) -> Option<Found> {
         match self.pipeline.find_portal(name) {
             Some(tentative) => tentative,
             None => self.session.portals.get(name).cloned().map(Found::Bound),

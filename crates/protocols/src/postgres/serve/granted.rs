@@ -53,7 +53,7 @@ impl Connection {
             }
         };
         let simple = matches!(forward, Forward::Simple(_));
-        let epoch = self.snapshot.epoch;
+        let epoch = self.epoch();
         let mut rows = Rows::new(execution, plan, simple, (analysis, &action.text, epoch));
         rows.keep_back = true;
         self.expect_granted(rows, forward);
@@ -66,16 +66,12 @@ impl Connection {
             return Err(Ended::State("an approved action ended without an answer"));
         };
         let ended = self.conclude(finished, wrap, inside).await?;
-        if analysis.joined.may_change() {
-            // What it changed may be what names mean: the next statement is analysed under the new facts.
-            match self.facts.refreshed().await {
-                Ok(snapshot) => self.snapshot = snapshot,
-                Err(error) => tracing::warn!(session = %self.id, %error, "facts are stale after a change"),
-            }
-        }
         if matches!(ended, HeldEnd::Ran) {
             self.session.ran(analysis, &action.text, epoch);
+        } else {
+            self.session.failed(analysis);
         }
+        self.session.ready(self.session.status);
         Ok(ended)
     }
 

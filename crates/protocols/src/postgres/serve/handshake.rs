@@ -140,9 +140,9 @@ async fn answer_tls(client: ClientStream, shared: &Shared) -> Result<ClientStrea
 }
 
 async fn pass_cancel_on(shared: &Shared, pid: i32, secret: &[u8]) {
-    if let Some(key) = shared.cancels.cancel(pid, secret) {
+    if let Some(on_its_way) = shared.cancels.cancel(pid, secret) {
         let settings = &shared.settings;
-        if let Err(error) = upstream::cancel(&settings.address, &settings.tls, &key).await {
+        if let Err(error) = upstream::cancel(&settings.address, &settings.tls, &on_its_way.key).await {
             tracing::warn!(%error, "a cancel request could not be passed on");
         }
     }

@@ -4,7 +4,7 @@ use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::reply::Expect;
 use super::super::wording;
-use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
+use super::connection::{Connection, Ended, stopped};
 use crate::sql::{Analysis, What};
 use bytes::Bytes;
 use countersign_core::action::Rows as RowCount;
@@ -16,6 +16,9 @@ use tokio::io::AsyncReadExt;
 
 /// How often a client that waits is sent a sign of life: below the idle limits of load balancers and drivers.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Bytes that a client may send ahead while its action waits: all of them are kept, so that its end is seen.
+const WAITING_AHEAD_BYTES_MAX: usize = 16 << 20;
 
 /// The messages that are forwarded once an action is granted.
 pub(super) enum Forward {
@@ -44,6 +47,7 @@ enum Woken {
     Granted,
     Refused(Refusal),
     Cancelled,
+    Overflown,
     Alive,
     Read,
 }
@@ -61,6 +65,7 @@ impl Connection {
             return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
         }
         let rows = self.count(&analysis, action).await?;
+        self.read_values().await?;
         let draft = self.draft(action, &analysis, held.obligations(), rows);
         let desk = self.shared.desk.clone();
         let mut waiting = match desk.hold(&self.identity, &held, draft).await {
@@ -122,6 +127,7 @@ impl Connection {
         };
         self.session.state_is_stale = true;
         self.refresh_state().await?;
+        self.read_values().await?;
         match self.analyse_whole(action).await {
             Ok(analysis) => {
                 let judged = self.judge(&analysis, action);
@@ -159,7 +165,9 @@ impl Connection {
             if id.cell().is_some() || id.failed.is_some() {
                 return Ok(Some("the transaction has already changed something".to_owned()));
             }
-            self.ask("COMMIT").await?;
+            if !self.ask("COMMIT").await?.committed {
+                return Ok(Some("the transaction that has only read could not be ended".to_owned()));
+            }
             self.session.transaction.suspended = true;
         }
         Ok(None)
@@ -181,7 +189,7 @@ impl Connection {
         let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
         let mut stop = self.shared.stop.clone();
         let ended = loop {
-            let may_read_ahead = self.inbuf.len() < AHEAD_BYTES_MAX;
+            let may_read_ahead = self.inbuf.len() < WAITING_AHEAD_BYTES_MAX;
             let woken = tokio::select! {
                 biased;
                 waited = waiting.wait() => match waited {
@@ -193,6 +201,8 @@ impl Connection {
                     Ok(0) | Err(_) => break Err(Ended::Client),
                     Ok(_) => Woken::Read,
                 },
+                // Behind so much nobody would see that the client is gone.
+                () = std::future::ready(()), if !may_read_ahead => Woken::Overflown,
                 _ = alive.tick() => Woken::Alive,
                 () = stopped(&mut stop) => break Err(Ended::Stopping),
             };
@@ -204,6 +214,12 @@ impl Connection {
                     waiting.withdraw("the client cancelled it").await.map_err(Ended::Refused)?;
                     self.signal.end_hold();
                     return Ok(Err(Refusal::Withdrawn { request }));
+                }
+                Woken::Overflown => {
+                    waiting.withdraw("the client sent too much ahead").await.map_err(Ended::Refused)?;
+                    self.signal.end_hold();
+                    let value = WAITING_AHEAD_BYTES_MAX as u64;
+                    return Ok(Err(Refusal::Limit { name: "waiting_ahead_bytes_max", value }));
                 }
                 Woken::Alive => {
                     wording::alive(&mut self.out);

@@ -17,8 +17,8 @@ use std::sync::Arc;
 pub(super) const GATHERED_MAX: usize = 1_024;
 /// Messages that are gathered before they are sent at any place.
 pub(super) const GATHERED_ANYWHERE_MAX: usize = 8_192;
-/// Bytes that are gathered before they are sent.
-pub(super) const GATHERED_BYTES_MAX: usize = 16 << 20;
+/// Bytes that are gathered before they are sent at the next good place.
+pub(super) const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// What was gathered since something was last sent, and what was sent since the last Sync.
 #[derive(Default)]
@@ -91,9 +91,8 @@ impl Pipeline {
         let reads_names = matches!(tag, b'P' | b'B' | b'D' | b'E');
         let begins = matches!(tag, b'P' | b'B');
         (self.shifts && reads_names)
-            || (begins && (self.queue.len() >= GATHERED_MAX || self.bytes > GATHERED_BYTES_MAX / 16))
+            || (begins && (self.queue.len() >= GATHERED_MAX || self.bytes > GATHERED_BYTES_MAX))
             || self.queue.len() >= GATHERED_ANYWHERE_MAX
-            || self.bytes > GATHERED_BYTES_MAX
     }
 
     /// Gathers a message.
@@ -241,6 +240,11 @@ impl Pipeline {
     pub(super) fn find_portal(&self, name: &str) -> Option<Option<Found>> {
         let tentative = self.portals.get(name)?.as_ref();
         Some(tentative.map(|tentative| Found::Gathered(Arc::clone(&tentative.portal))))
+    }
+
+    /// Bytes that its portals take.
+    pub(super) fn portal_bytes(&self) -> usize {
+        self.portals.values().flatten().map(|tentative| tentative.portal.bytes).sum()
     }
 
     /// How many portals it adds.

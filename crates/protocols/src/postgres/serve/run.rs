@@ -1,6 +1,7 @@
 //! From a client's action to policy's answer, and to the expectation of what the server will say.
 
 use super::super::action::{self, ClientAction};
+use super::super::codec::TransactionStatus;
 use super::super::plan::MaskPlan;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
@@ -30,8 +31,9 @@ pub(super) enum Decision {
 impl Connection {
     /// Analyses and judges an action under the state of this moment.
     pub(super) async fn decide(&mut self, action: &ClientAction) -> Result<Decision, Ended> {
-        self.refresh_state().await?;
-        self.snapshot = self.facts.current();
+        if let Some(refusal) = self.bring_up_to_date().await? {
+            return Ok(Decision::Refuse(refusal));
+        }
         let analysis = match self.analyse_action(action).await {
             Ok(analysis) => analysis,
             Err(error) => {
@@ -47,7 +49,7 @@ impl Connection {
             let what = format!("relation \"{name}\" does not exist, as far as this role can see");
             return Ok(Decision::Refuse(Refusal::NotUnderstood { what }));
         }
-        if let Some(refusal) = unsupported(&analysis) {
+        if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
             self.shared.desk.refused(&self.id, &refusal);
             return Ok(Decision::Refuse(refusal));
         }
@@ -71,6 +73,38 @@ impl Connection {
                 Decision::Refuse(refusal)
             }
         })
+    }
+
+    /// The session's state and the newest facts, for what is read next.
+    pub(super) async fn bring_up_to_date(&mut self) -> Result<Option<Refusal>, Ended> {
+        self.refresh_state().await?;
+        let settled = self.settle_definitions().await;
+        Ok((!settled).then_some(Refusal::Unavailable { what: "the server's catalogue cannot be read" }))
+    }
+
+    // The newest facts. What this session defined is among them once its transaction has ended: false where that cannot
+    // be made sure. Up to then everything is judged as what may mean anything.
+    async fn settle_definitions(&mut self) -> bool {
+        self.snapshot = self.facts.current();
+        if !self.session.state.definitions_in_doubt || self.is_within_transaction() {
+            return true;
+        }
+        match self.facts.refreshed().await {
+            Ok(snapshot) => {
+                self.snapshot = snapshot;
+                self.session.state.definitions_in_doubt = false;
+                true
+            }
+            Err(error) => {
+                tracing::error!(session = %self.id, %error, "the facts cannot be read after a change");
+                false
+            }
+        }
+    }
+
+    /// The version of the facts under which the server reads a text now; 0 where nobody can say.
+    pub(super) fn epoch(&self) -> u64 {
+        if self.session.state.definitions_in_doubt { 0 } else { self.snapshot.epoch }
     }
 
     // The same with each EXECUTE as what it runs, and whether there is one.
@@ -97,6 +131,17 @@ impl Connection {
             }
         }
         Ok((Arc::new(analysis.with_prepared(&texts)), true))
+    }
+
+    // FETCH runs a portal that a driver has bound: its own Execute would be judged and recorded as what it is.
+    fn unsupported_here(&self, analysis: &Analysis) -> Option<Refusal> {
+        analysis.statements.iter().find_map(|statement| match &statement.what {
+            What::Fetch { cursor, .. } if self.find_portal(cursor).is_some() => Some(Refusal::Unsupported {
+                what: "FETCH from a portal that was bound by the extended protocol".to_owned(),
+                instead: "Execute the portal, or DECLARE a cursor.".to_owned(),
+            }),
+            _ => None,
+        })
     }
 
     // A relation that is not in the facts may be newer than they are.
@@ -244,6 +289,9 @@ impl Connection {
             self.ask(&format!("SET LOCAL statement_timeout = {COUNT_MILLIS_MAX}")).await?;
             let answer = self.ask_with(query, &action.params).await?;
             self.ask("ROLLBACK").await?;
+            if self.replies.status != TransactionStatus::Idle {
+                return Err(Ended::State("the transaction around a count did not end"));
+            }
             let cell = answer.cell().unwrap_or_default();
             let count = match known {
                 HowKnown::Counted => cell.parse().ok(),

@@ -4,6 +4,7 @@
 use super::super::action::ClientAction;
 use super::super::codec::{TransactionStatus, write, write_frontend};
 use super::super::reply::Expect;
+use super::super::session::leaves_no_trace;
 use super::super::wording;
 use super::connection::{Connection, Ended};
 use super::held::HeldEnd;
@@ -47,9 +48,10 @@ impl Connection {
         let mut from = 0;
         while let Some((at, portal)) = self.pipeline.next_unjudged(from) {
             let refusal = match self.decide(&ClientAction::of_portal(&portal)).await? {
-                Decision::Allow(..) => None,
+                Decision::Allow(analysis, _) if analysis.statements.iter().all(leaves_no_trace) => None,
                 Decision::Refuse(refusal) => Some(refusal),
-                Decision::Hold(..) => {
+                // It is not recorded before it is executed, and there are more ways to run a portal than Execute.
+                Decision::Allow(..) | Decision::Hold(..) => {
                     let why = "it is bound without being executed before Sync or Flush".to_owned();
                     Some(Refusal::CannotHoldHere { why })
                 }
@@ -151,6 +153,8 @@ impl Connection {
         self.pipeline.open = !sync;
         self.learn();
         self.settle().await?;
+        // What was set in what failed may be taken back already, or with its transaction.
+        self.session.state_is_stale |= self.replies.failed;
         Ok(std::mem::take(&mut self.replies.failed))
     }
 
@@ -219,6 +223,7 @@ impl Connection {
             self.resume().await?;
         }
         self.fail_at_server().await?;
+        self.session.state_is_stale = true;
         self.pipeline.open = false;
         self.session.ready(self.replies.status);
         Ok(())

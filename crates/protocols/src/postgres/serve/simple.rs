@@ -67,7 +67,7 @@ impl Connection {
             Ok(passed) => passed,
             Err(refusal) => return self.refuse_simple(refusal).await,
         };
-        let rows = Rows::new(execution, plan, true, (analysis, &action.text, self.snapshot.epoch));
+        let rows = Rows::new(execution, plan, true, (analysis, &action.text, self.epoch()));
         self.upout.extend_from_slice(payload);
         self.commit_sent |= ends_transaction(analysis);
         self.replies.expect(Expect::Rows(Box::new(rows)));
@@ -110,6 +110,7 @@ impl Connection {
             self.resume().await?;
         }
         self.fail_at_server().await?;
+        self.session.state_is_stale = true;
         if self.replies.status != TransactionStatus::Failed {
             // Nothing else is safe: a transaction that cannot be failed must not live on.
             return Err(Ended::State("a transaction could not be driven into the failed state"));

@@ -9,9 +9,10 @@ use countersign_core::kind::Kind;
 
 impl Session {
     /// Whether one more statement of this length may be kept.
-    pub fn may_keep(&self, text: &str) -> bool {
-        let kept: usize = self.prepared.values().map(|prepared| prepared.sql.len()).sum();
-        self.prepared.len() < PREPARED_MAX && kept + text.len() <= PREPARED_BYTES_MAX
+    pub fn may_keep(&self, text: &str, param_types: usize) -> bool {
+        let bytes = |text: &str, param_types: usize| text.len() + param_types * size_of::<u32>();
+        let kept: usize = self.prepared.values().map(|p| bytes(&p.sql, p.param_types.len())).sum();
+        self.prepared.len() < PREPARED_MAX && kept + bytes(text, param_types) <= PREPARED_BYTES_MAX
     }
 
     /// The server is ready for the next query, in this state. Portals end with their transaction.
@@ -20,6 +21,7 @@ impl Session {
         self.only_reads_since_ready = true;
         if status == TransactionStatus::Idle {
             self.portals.clear();
+            self.state_is_stale |= self.unsettled;
         }
     }
 
@@ -54,6 +56,12 @@ impl Session {
     fn doubt_names(&mut self) {
         self.portals.clear();
         self.prepared.retain(|_, prepared| !prepared.by_sql);
+    }
+
+    // What was defined is seen by nobody else before COMMIT, and may be undone. What the server reads meanwhile it reads
+    // under definitions that may never come to be.
+    fn doubt_definitions(&mut self) {
+        self.state.definitions_in_doubt = true;
         self.prepared.values_mut().for_each(|prepared| prepared.epoch = 0);
     }
 
@@ -81,6 +89,9 @@ impl Session {
     /// Notes that a text failed, perhaps after a part of it had run.
     pub fn failed(&mut self, analysis: &Analysis) {
         self.forget_names(analysis);
+        if analysis.statements.iter().any(defines) {
+            self.doubt_definitions();
+        }
         self.state_is_stale = true;
         self.transaction.only_reads = false;
         self.only_reads_since_ready = false;
@@ -102,12 +113,16 @@ impl Session {
         }
         match &statement.what {
             What::Begin { text } => self.begun(text),
-            What::SetTransaction { session: false } => self.transaction.opening.push(text.to_owned()),
-            What::SetTransaction { session: true } => self.state_is_stale = true,
+            What::SetTransaction { session: false } => match text.get(statement.text_range.clone()) {
+                Some(text) if !text.is_empty() => self.transaction.opening.push(text.to_owned()),
+                // Where it stands in its message is not known: it cannot be said again.
+                _ => self.transaction.only_reads = false,
+            },
+            What::SetTransaction { session: true } => self.set_something(),
             What::Show { .. } => {}
             What::Prepare { name, text: range } => {
                 // As with Parse, the server keeps it whatever becomes of the transaction.
-                if let Some(inner) = text.get(range.clone()).filter(|inner| self.may_keep(inner)) {
+                if let Some(inner) = text.get(range.clone()).filter(|inner| self.may_keep(inner, 0)) {
                     let sql = inner.trim_end().into();
                     let prepared = Prepared { sql, param_types: [].into(), epoch, by_sql: true };
                     self.prepared.insert(name.clone(), prepared);
@@ -125,9 +140,13 @@ impl Session {
             }
             What::Set { .. } | What::Reset { .. } | What::Discard { .. } => {
                 self.transaction.only_reads = false;
-                // What is set within a transaction is set back by its end, unless that is a COMMIT.
-                self.state.path_in_transaction |= self.status == TransactionStatus::Open;
-                self.state_is_stale = true;
+                // What is set within a transaction is set back by its end, unless that is a COMMIT; and whatever runs
+                // may be within one, which a later BEGIN of the same message or pipeline takes over.
+                self.state.path_in_transaction |= match &statement.what {
+                    What::Set { name, .. } | What::Reset { name: Some(name) } => shifts_names(name),
+                    _ => true,
+                };
+                self.set_something();
             }
             What::Commit { chain } | What::Rollback { chain } => {
                 self.ended(*chain);
@@ -135,11 +154,14 @@ impl Session {
             What::RollbackTo { .. } => {
                 self.status = TransactionStatus::Open;
                 self.transaction.only_reads = false;
-                self.state_is_stale |= self.state.path_in_transaction;
+                self.state_is_stale |= self.unsettled;
             }
             _ => {
                 self.transaction.only_reads = false;
-                self.state_is_stale |= statement.impact.opaque || statement.impact.may_change();
+                if defines(statement) {
+                    self.set_something();
+                    self.doubt_definitions();
+                }
             }
         }
     }
@@ -158,8 +180,35 @@ impl Session {
     fn ended(&mut self, chain: bool) {
         self.transaction.only_reads = false;
         self.status = if chain { TransactionStatus::Open } else { TransactionStatus::Idle };
-        self.state_is_stale |= self.state.path_in_transaction;
+        self.state_is_stale |= self.unsettled;
     }
+
+    fn set_something(&mut self) {
+        self.state_is_stale = true;
+        self.unsettled = true;
+    }
+}
+
+// Settings that decide what names mean, or who acts.
+fn shifts_names(setting: &str) -> bool {
+    ["search_path", "role", "session_authorization"].contains(&setting)
+}
+
+/// Whether a statement may define something, or runs code that may: tables, types, functions, rights.
+pub fn defines(statement: &Statement) -> bool {
+    let harmless = |kind: &Kind| {
+        matches!(
+            kind,
+            Kind::Read
+                | Kind::Export
+                | Kind::Reveal
+                | Kind::Session
+                | Kind::Write
+                | Kind::Delete
+                | Kind::Secret
+        )
+    };
+    statement.impact.opaque || !statement.impact.kinds().iter().all(harmless)
 }
 
 /// Whether nothing is left of a statement, wherever it runs: no change, no lock, no setting, no name.
@@ -189,17 +238,5 @@ pub fn shifts_meaning(statement: &Statement) -> bool {
             | What::Unlisten
             | What::Lock
     );
-    let runs_code = statement.impact.kinds().iter().any(|kind| {
-        !matches!(
-            kind,
-            Kind::Read
-                | Kind::Export
-                | Kind::Reveal
-                | Kind::Session
-                | Kind::Write
-                | Kind::Delete
-                | Kind::Secret
-        )
-    });
-    !leaves_no_trace(statement) && (!on_rows || runs_code || statement.impact.opaque)
+    !leaves_no_trace(statement) && (!on_rows || defines(statement))
 }

@@ -3,7 +3,7 @@
 
 mod learn;
 
-pub use learn::{leaves_no_trace, shifts_meaning};
+pub use learn::{defines, leaves_no_trace, shifts_meaning};
 
 use super::codec::TransactionStatus;
 use crate::sql::session::SessionState;
@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 /// Prepared statements that one session may keep.
 pub const PREPARED_MAX: usize = 10_000;
-/// Bytes of their texts.
+/// Bytes of their texts and types.
 pub const PREPARED_BYTES_MAX: usize = 64 << 20;
+/// Bytes of the values of portals that one session may keep, beside the one that is bound.
+pub const PORTALS_BYTES_MAX: usize = 64 << 20;
 /// Portals that one session may keep.
 pub const PORTALS_MAX: usize = 1_000;
 /// The longest reason that an agent may state, in bytes.
@@ -45,8 +47,21 @@ pub struct Portal {
     pub params: Vec<Param>,
     /// The result formats that were asked for.
     pub result_formats: Vec<i16>,
+    /// Bytes that it takes.
+    pub bytes: usize,
     /// The settings under which it was bound, by [`Session::state_version`]: names in it mean what they meant then.
     pub state_version: u64,
+}
+
+/// A setting that decides what values mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its name, as the server writes it.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// It is not what a session begins with.
+    pub changed: bool,
 }
 
 /// The transaction as the client sees it.
@@ -83,6 +98,12 @@ pub struct Session {
     pub only_reads_since_ready: bool,
     /// Something may have changed `state` at the server: ask before the next analysis.
     pub state_is_stale: bool,
+    /// A setting was changed since `state` was last read outside a transaction: the end of the transaction may have
+    /// taken it back.
+    pub unsettled: bool,
+    /// The settings that decide what values mean and that differ from what a session begins with, with those that always
+    /// count: read whenever an action is to be held.
+    pub values: Vec<Setting>,
     /// Why, as stated by the agent (`SET countersign.reason`).
     pub reason: Option<String>,
     /// The client asked for notices of at least this weight; holds are notices.
@@ -103,6 +124,8 @@ impl Session {
             state_version: 0,
             only_reads_since_ready: true,
             state_is_stale: true,
+            unsettled: false,
+            values: Vec::new(),
             reason: None,
             wants_notices: true,
             read_committed: true,
@@ -144,14 +167,25 @@ impl Session {
             TransactionStatus::Open if transaction.has_read && !self.is_read_committed() => {
                 Some("the transaction has already read, in an isolation stricter than READ COMMITTED")
             }
+            // Whatever has no name was read to its end, or is given up by the next Bind.
+            TransactionStatus::Open if self.portals.keys().any(|name| !name.is_empty()) => {
+                Some("a portal of the transaction is still open")
+            }
             TransactionStatus::Open => None,
         }
     }
 
+    // Surely so: a comment may hold any words, and a level may be written in many ways.
     fn is_read_committed(&self) -> bool {
-        let named = |text: &str| text.to_ascii_uppercase().contains("ISOLATION LEVEL");
-        let stricter = |text: &str| named(text) && !text.to_ascii_uppercase().contains("READ COMMITTED");
-        !self.transaction.opening.iter().any(|text| stricter(text))
-            && (self.read_committed || self.transaction.opening.iter().any(|text| named(text)))
+        let stricter = |text: &String| {
+            let text = text.to_ascii_uppercase();
+            text.contains("REPEATABLE") || text.contains("SERIALIZABLE")
+        };
+        self.read_committed && !self.transaction.opening.iter().any(stricter)
+    }
+
+    /// Bytes that the open portals take.
+    pub fn portal_bytes(&self) -> usize {
+        self.portals.values().map(|portal| portal.bytes).sum()
     }
 }

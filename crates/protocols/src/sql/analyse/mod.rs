@@ -96,7 +96,7 @@ pub fn analyse_with(
         known,
         agent,
         session: session.clone(),
-        shifted: false,
+        shifted: session.definitions_in_doubt,
         out: Pieces::default(),
     };
     for raw in &statements {
@@ -275,7 +275,7 @@ impl Text<'_> {
             }
             _ => {
                 let kinds = statement.impact.kinds();
-                let defines = [Kind::Schema, Kind::Privilege, Kind::Execute];
+                let defines = [Kind::Schema, Kind::Privilege, Kind::Execute, Kind::Admin];
                 self.shifted |= defines.iter().any(|kind| kinds.contains(kind));
             }
         }
