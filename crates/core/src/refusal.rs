@@ -44,6 +44,13 @@ pub enum Refusal {
         /// What it is.
         what: String,
     },
+    /// It is not valid: the target would refuse it too.
+    Invalid {
+        /// Why, in the target's own words.
+        what: String,
+        /// It is well formed, and names something that is not there.
+        absent: bool,
+    },
     /// The gate does not let this through at all.
     Unsupported {
         /// What it is.
@@ -93,6 +100,7 @@ impl Refusal {
             Self::Parked { .. } => "parked",
             Self::NobodyMayApprove { .. } => "nobody-may-approve",
             Self::NotUnderstood { .. } => "not-understood",
+            Self::Invalid { .. } => "invalid",
             Self::Unsupported { .. } => "unsupported",
             Self::CannotHoldHere { .. } => "cannot-hold-here",
             Self::OverBound { .. } => "over-bound",
@@ -112,6 +120,7 @@ impl Refusal {
             Self::Parked { .. } => "the gate is restarting; the request waits".to_owned(),
             Self::NobodyMayApprove { .. } => "nobody may approve this action".to_owned(),
             Self::NotUnderstood { .. } => "the gate does not understand this action".to_owned(),
+            Self::Invalid { what, .. } => what.clone(),
             Self::Unsupported { what, .. } => format!("{what} does not pass this gate"),
             Self::CannotHoldHere { .. } => "this action needs approval and cannot wait here".to_owned(),
             Self::OverBound { .. } => "the action touched more than was approved and was undone".to_owned(),
@@ -137,6 +146,13 @@ impl Refusal {
             }
             Self::NobodyMayApprove { detail } => detail.clone(),
             Self::NotUnderstood { what } => what.clone(),
+            Self::Invalid { absent: true, .. } => {
+                "Its role cannot see it; the catalogue was read again just now. Nothing was executed."
+                    .to_owned()
+            }
+            Self::Invalid { absent: false, .. } => {
+                "The grammar by which the gate reads statements refuses it. Nothing was executed.".to_owned()
+            }
             Self::Unsupported { what, .. } => format!("Found {what}. Nothing was executed."),
             Self::CannotHoldHere { why } => format!("{why}. Nothing of this transaction can be committed."),
             Self::OverBound { rows_max } => format!("The approval was for at most {rows_max} rows."),
@@ -162,6 +178,8 @@ impl Refusal {
                 "Ask the owner of the gate to enrol another approver: nobody clears their own."
             }
             Self::NotUnderstood { .. } => "Send one plain statement that PostgreSQL's own grammar accepts.",
+            Self::Invalid { absent: true, .. } => "Check the name and the search_path.",
+            Self::Invalid { absent: false, .. } => "It is PostgreSQL's own grammar, of the version that the gate was built with.",
             Self::Unsupported { instead, .. } => return instead.clone(),
             Self::CannotHoldHere { .. } => {
                 "Roll back, then run this action first in its transaction or on its own."

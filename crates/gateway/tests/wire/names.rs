@@ -128,3 +128,24 @@ async fn a_statement_outlives_a_failed_transaction_and_a_cursor_can_be_described
     let said = raw.ask(&[&describe(b'P', "nope"), &SYNC]).await;
     assert_eq!(sqlstate(&said).as_deref(), Some("34000"));
 }
+
+#[tokio::test]
+async fn what_the_server_would_refuse_is_refused_with_its_own_code_and_words() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    for (sql, code, words) in [
+        ("SELEC 1", "42601", "syntax error at or near \"SELEC\""),
+        ("SELECT * FROM public.nowhere", "42P01", "relation \"public.nowhere\" does not exist"),
+        ("SELECT nothing FROM products", "42703", "column \"nothing\" does not exist"),
+    ] {
+        for messages in [query(sql), [run(sql), SYNC.to_vec()].concat()] {
+            let said = raw.ask(&[&messages]).await;
+            let error = said.iter().find(|message| message.tag == b'E').expect(sql);
+            assert_eq!(
+                (error.field(b'C').as_deref(), error.field(b'M').as_deref()),
+                (Some(code), Some(words))
+            );
+            assert_eq!(said.last().unwrap().body, b"I");
+        }
+    }
+}

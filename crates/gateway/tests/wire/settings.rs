@@ -122,3 +122,18 @@ async fn what_values_mean_is_signed_with_the_statement() {
     assert_eq!(tags(&said), "CZ");
     house.shown_as(&held.id, "committed").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_setting_that_no_part_of_the_server_knows_is_shown_and_signed() {
+    let house = own_house("").await;
+    let mut raw = Raw::login(&house).await;
+    raw.send(&query("SET app.tenant = 'one'")).await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    raw.until(b'Z').await;
+    raw.send(&query("DELETE FROM order_items WHERE id::text = current_setting('app.tenant')")).await;
+    let held = raw.held().await;
+    let card = shown(&house, &held.id).await;
+    assert!(card.contains("app.tenant = ‹one›"), "{card}");
+    house.deny(&held.id, "seen").await.unwrap();
+    raw.until(b'Z').await;
+}

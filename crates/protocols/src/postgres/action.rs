@@ -142,6 +142,9 @@ pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysi
         ("role".to_owned(), state.role.clone()),
         ("countersign.reveal".to_owned(), state.reveal.to_string()),
     ]);
+    if session.is_its_own {
+        settings.insert("session".to_owned(), site.session.to_string());
+    }
     settings.extend(session.values.iter().map(|setting| (setting.name.clone(), setting.value.clone())));
     Effect {
         gate: "postgres".to_owned(),
@@ -223,7 +226,7 @@ fn param_segments(params: &[Param]) -> Vec<Segment> {
     params.iter().enumerate().flat_map(segment).collect()
 }
 
-// What values mean where it is not what a session begins with.
+// What values mean where the client has a say in it.
 fn setting_segments(settings: &[Setting]) -> Vec<Segment> {
     let changed = settings.iter().filter(|setting| setting.changed);
     let segment = |setting: &Setting| {

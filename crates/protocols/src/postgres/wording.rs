@@ -16,6 +16,8 @@ pub const fn sqlstate(refusal: &Refusal) -> &'static str {
         Refusal::Withdrawn { .. } => "57014",
         Refusal::Unavailable { .. } => "58000",
         Refusal::Unsupported { .. } => "0A000",
+        Refusal::Invalid { absent: false, .. } => "42601",
+        Refusal::Invalid { absent: true, .. } => "42P01",
         Refusal::Denied { .. }
         | Refusal::Declined { .. }
         | Refusal::Expired { .. }

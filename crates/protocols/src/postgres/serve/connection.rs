@@ -10,7 +10,7 @@ use super::super::wording;
 use super::accept::Shared;
 use super::cancels::{CancelPlace, CancelSignal};
 use super::client::ClientStream;
-use super::facts::{Facts, Snapshot};
+use super::facts::{Change, Facts, Snapshot};
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
 use crate::sql::NotUnderstood;
@@ -92,6 +92,8 @@ pub(super) struct Connection {
     pub(super) signal: Arc<CancelSignal>,
     /// COMMIT of an approved action is on its way: from here on its end is unknown unless the server says.
     pub(super) commit_sent: bool,
+    /// A change of definitions is being committed: everybody else waits for it.
+    pub(super) changing: Option<Change>,
     cancel: CancelPlace,
 }
 
@@ -171,6 +173,7 @@ impl Connection {
             so_far: SoFar::default(),
             signal: Arc::clone(&opened.cancel.signal),
             commit_sent: false,
+            changing: None,
             cancel: opened.cancel,
         })
     }

@@ -9,6 +9,7 @@ use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
 use crate::sql::session::{SessionState, TempObjects};
 use crate::sql::settings;
 use bytes::BytesMut;
+use countersign_core::digest::Base64;
 use countersign_core::effect::Param;
 use countersign_core::lifecycle::End;
 use countersign_desk::Report;
@@ -212,6 +213,13 @@ impl Connection {
             settings::decides_values(&s.name) || (s.changed && settings::is_unheard_of(&s.name))
         };
         self.session.values = answer.rows.into_iter().filter_map(setting).filter(counts).collect();
+        for name in self.session.placeholders.clone() {
+            let param =
+                Param { type_oid: TEXT_OID, format: 0, value: Some(Base64(name.clone().into_bytes())) };
+            let answer = self.ask_with(PLACEHOLDER_QUERY, &[param]).await?;
+            let value = answer.cell().unwrap_or_default().to_owned();
+            self.session.values.push(Setting { name, value, changed: true });
+        }
         Ok(())
     }
 
@@ -285,6 +293,9 @@ impl Connection {
             self.commit_sent = false;
             self.session.transaction.suspended = false;
         }
+        if idle || committed.is_some() {
+            self.end_change().await;
+        }
         Ok(())
     }
 }
@@ -317,9 +328,13 @@ async fn either(stream: &mut UpstreamStream, pending: &[u8], into: &mut BytesMut
     .await
 }
 
-/// Every setting of a session, and whether it is another than at its beginning.
-const VALUES_QUERY: &str = "SELECT name, setting, (setting IS DISTINCT FROM reset_val)::text FROM pg_catalog.pg_settings \
+/// Every setting of a session, and whether the client has given it.
+const VALUES_QUERY: &str = "SELECT name, setting, (source IN ('client', 'session'))::text FROM pg_catalog.pg_settings \
     WHERE context IN ('user', 'superuser') ORDER BY name COLLATE \"C\"";
+
+/// A setting that no part of the server has declared. Those are not among its settings.
+const PLACEHOLDER_QUERY: &str = "SELECT pg_catalog.current_setting($1, true)";
+const TEXT_OID: u32 = 25;
 
 /// What decides how names are resolved and statements are read; one row of text.
 const STATE_QUERY: &str = "SELECT pg_catalog.current_setting('search_path'), current_user::text, \

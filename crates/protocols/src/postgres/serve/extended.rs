@@ -11,7 +11,7 @@ use super::super::session::{PORTALS_BYTES_MAX, PORTALS_MAX, PREPARED_MAX, Portal
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
-use super::run::Decision;
+use super::run::{Decision, not_understood};
 use super::simple::ends_transaction;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
@@ -67,7 +67,7 @@ impl Connection {
             return self.refuse_extended(refusal).await;
         }
         if let Err(error) = self.analyse(&sql).await {
-            let refusal = Refusal::NotUnderstood { what: error.to_string() };
+            let refusal = not_understood(error);
             self.shared.desk.refused(&self.id, &refusal);
             return self.refuse_extended(refusal).await;
         }
@@ -151,7 +151,7 @@ impl Connection {
         let decision = self.decide(&action).await?;
         let epoch = found.portal().statement.epoch;
         if matches!(found, Found::Gathered(_)) && epoch != self.epoch() && !self.session.has_failed() {
-            return self.error("40001", "the tables have changed since this was bound: run it again").await;
+            return self.error("0A000", "the tables have changed since this was bound: run it again").await;
         }
         if found.portal().state_version != self.session.state_version {
             // Its names mean what they meant when it was bound; it would be judged by what they mean now.

@@ -48,6 +48,13 @@ pub enum FactsError {
     Gone,
 }
 
+impl FactsError {
+    // Another connection may do better; a server that refuses or is silent would only be asked twice.
+    const fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Io(_) | Self::Codec(_))
+    }
+}
+
 /// What was known at one moment.
 pub(super) struct Snapshot {
     /// The facts and the catalogue.
@@ -63,12 +70,57 @@ type Answer = oneshot::Sender<Result<Arc<Snapshot>, String>>;
 pub(super) struct Facts {
     current: watch::Receiver<Arc<Snapshot>>,
     refresh: mpsc::Sender<Answer>,
+    doubt: Arc<watch::Sender<Doubt>>,
+}
+
+/// Why what was read last may not be so any more.
+#[derive(Default, Clone, Copy)]
+struct Doubt {
+    /// Changes that are being committed by way of this gate.
+    changes: u32,
+    /// The catalogue has changed, or could not be looked at, and was not read since.
+    unread: bool,
+}
+
+/// A change that is being committed; over when dropped.
+pub(super) struct Change {
+    doubt: Arc<watch::Sender<Doubt>>,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        self.doubt.send_modify(|doubt| doubt.changes = doubt.changes.saturating_sub(1));
+    }
 }
 
 impl Facts {
     /// What was last known: at most some seconds old.
     pub(super) fn current(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.borrow())
+    }
+
+    /// What was last known, once no change is being committed and what has changed was read.
+    pub(super) async fn sure(&self) -> Result<Arc<Snapshot>, FactsError> {
+        let doubt = *self.doubt.borrow();
+        if doubt.changes > 0 {
+            let mut doubt = self.doubt.subscribe();
+            let settled = doubt.wait_for(|doubt| doubt.changes == 0);
+            let settled = tokio::time::timeout(ANSWER_WAIT_MAX, settled).await;
+            settled.map_err(|_| FactsError::Timeout)?.map_err(|_| FactsError::Gone)?;
+        }
+        if self.doubt.borrow().unread {
+            return self.refreshed().await;
+        }
+        Ok(self.current())
+    }
+
+    /// From now on nobody else is judged, until it is over.
+    pub(super) fn begin_change(&self) -> Change {
+        self.doubt.send_modify(|doubt| {
+            doubt.changes += 1;
+            doubt.unread = true;
+        });
+        Change { doubt: Arc::clone(&self.doubt) }
     }
 
     /// What is known now.
@@ -84,8 +136,9 @@ impl Facts {
         let (print, known) = reader.read().await?;
         let (sender, current) = watch::channel(Arc::new(known));
         let (refresh, requests) = mpsc::channel(64);
-        tokio::spawn(keep(reader, print, sender, requests));
-        Ok(Self { current, refresh })
+        let doubt = Arc::new(watch::Sender::new(Doubt::default()));
+        tokio::spawn(keep(reader, print, sender, requests, Arc::clone(&doubt)));
+        Ok(Self { current, refresh, doubt })
     }
 }
 
@@ -147,6 +200,7 @@ async fn keep(
     mut print: String,
     current: watch::Sender<Arc<Snapshot>>,
     mut requests: mpsc::Receiver<Answer>,
+    doubt: Arc<watch::Sender<Doubt>>,
 ) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
@@ -162,21 +216,16 @@ async fn keep(
         while let Ok(request) = requests.try_recv() {
             waiting.push(request);
         }
-        let updated = update(&mut reader, &mut print, &current).await;
+        let mut updated = update(&mut reader, &mut print, &current, &doubt).await;
         if let Err(error) = &updated {
             tracing::warn!(%error, "the server's catalogue could not be read; trying again");
+            doubt.send_modify(|doubt| doubt.unread = true);
             reader.reconnect().await;
+            if !waiting.is_empty() && error.is_of_the_connection() {
+                updated = update(&mut reader, &mut print, &current, &doubt).await;
+            }
         }
-        if waiting.is_empty() {
-            continue;
-        }
-        let answer = match updated {
-            Ok(()) => Ok(Arc::clone(&current.borrow())),
-            Err(_) => update(&mut reader, &mut print, &current)
-                .await
-                .map(|()| Arc::clone(&current.borrow()))
-                .map_err(|e| e.to_string()),
-        };
+        let answer = updated.map(|()| Arc::clone(&current.borrow())).map_err(|error| error.to_string());
         for request in waiting {
             // Whoever asked may be gone.
             let _ = request.send(answer.clone());
@@ -188,13 +237,32 @@ async fn update(
     reader: &mut Reader,
     print: &mut String,
     current: &watch::Sender<Arc<Snapshot>>,
+    doubt: &watch::Sender<Doubt>,
 ) -> Result<(), FactsError> {
-    if reader.fingerprint().await? == *print {
-        return Ok(());
+    // A look that takes long is no look: somebody may have locked what is looked at.
+    let mut late = false;
+    let print_now = {
+        let look = reader.fingerprint();
+        tokio::pin!(look);
+        loop {
+            tokio::select! {
+                print = &mut look => break print?,
+                () = tokio::time::sleep(LOOK_EVERY), if !late => {
+                    late = true;
+                    doubt.send_modify(|doubt| doubt.unread = true);
+                }
+            }
+        }
+    };
+    if print_now != *print {
+        // Whoever is judged from now on waits for what is read.
+        doubt.send_modify(|doubt| doubt.unread = true);
+        let (new_print, known) = reader.read().await?;
+        *print = new_print;
+        current.send_replace(Arc::new(known));
     }
-    let (new_print, known) = reader.read().await?;
-    *print = new_print;
-    current.send_replace(Arc::new(known));
+    // A change that is being committed may not be seen yet: it is read at its end.
+    doubt.send_modify(|doubt| doubt.unread = doubt.changes > 0);
     Ok(())
 }
 

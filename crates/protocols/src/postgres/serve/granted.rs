@@ -4,6 +4,7 @@
 use super::super::action::ClientAction;
 use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Finished, Rows};
+use super::super::session::defines;
 use super::connection::{Connection, Ended};
 use super::held::{Forward, HeldEnd};
 use crate::sql::Analysis;
@@ -65,12 +66,17 @@ impl Connection {
         let Some(finished) = self.replies.finished.pop() else {
             return Err(Ended::State("an approved action ended without an answer"));
         };
-        let ended = self.conclude(finished, wrap, inside).await?;
+        let ended = self.conclude(finished, analysis, wrap, inside).await?;
         if matches!(ended, HeldEnd::Ran) {
             self.session.ran(analysis, &action.text, epoch);
         } else {
             self.session.failed(analysis);
         }
+        if !wrap && !inside && analysis.statements.iter().any(defines) {
+            // It ran on its own, outside a transaction: its effect is there already.
+            self.begin_change();
+        }
+        self.end_change().await;
         self.session.ready(self.session.status);
         Ok(ended)
     }
@@ -88,7 +94,13 @@ impl Connection {
     }
 
     // The effect becomes permanent only after its record: executed, durable, then COMMIT.
-    async fn conclude(&mut self, finished: Finished, wrap: bool, inside: bool) -> Result<HeldEnd, Ended> {
+    async fn conclude(
+        &mut self,
+        finished: Finished,
+        analysis: &Analysis,
+        wrap: bool,
+        inside: bool,
+    ) -> Result<HeldEnd, Ended> {
         let kept = std::mem::take(&mut self.replies.kept);
         let Finished { execution, outcome, over, rows } = finished;
         if over {
@@ -121,6 +133,9 @@ impl Connection {
         if inside {
             self.session.transaction.executions.push(execution);
         } else if wrap {
+            if analysis.statements.iter().any(defines) {
+                self.begin_change();
+            }
             self.commit_sent = true;
             let committed = self.ask("COMMIT").await?;
             self.commit_sent = false;

@@ -5,6 +5,7 @@ use super::super::codec::TransactionStatus;
 use super::super::reply::Expect;
 use super::super::wording;
 use super::connection::{Connection, Ended, stopped};
+use super::run::not_understood;
 use crate::sql::{Analysis, What};
 use bytes::Bytes;
 use countersign_core::action::Rows as RowCount;
@@ -133,7 +134,7 @@ impl Connection {
                 let judged = self.judge(&analysis, action);
                 Ok(Ok((analysis, judged)))
             }
-            Err(error) => Ok(Err(Refusal::NotUnderstood { what: error.to_string() })),
+            Err(error) => Ok(Err(not_understood(error))),
         }
     }
 

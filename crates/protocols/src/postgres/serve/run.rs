@@ -37,7 +37,7 @@ impl Connection {
         let analysis = match self.analyse_action(action).await {
             Ok(analysis) => analysis,
             Err(error) => {
-                let refusal = Refusal::NotUnderstood { what: error.to_string() };
+                let refusal = not_understood(error);
                 self.shared.desk.refused(&self.id, &refusal);
                 return Ok(Decision::Refuse(refusal));
             }
@@ -46,8 +46,8 @@ impl Connection {
             if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
         if let Some(name) = analysis.missing.first() {
-            let what = format!("relation \"{name}\" does not exist, as far as this role can see");
-            return Ok(Decision::Refuse(Refusal::NotUnderstood { what }));
+            let what = format!("relation \"{name}\" does not exist");
+            return Ok(Decision::Refuse(Refusal::Invalid { what, absent: true }));
         }
         if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
             self.shared.desk.refused(&self.id, &refusal);
@@ -66,7 +66,7 @@ impl Connection {
             }
             Judged::Hold(held) => match self.analyse_whole(action).await {
                 Ok(whole) => Decision::Hold(whole, held),
-                Err(error) => Decision::Refuse(Refusal::NotUnderstood { what: error.to_string() }),
+                Err(error) => Decision::Refuse(not_understood(error)),
             },
             Judged::Deny(refusal) => {
                 self.shared.desk.refused(&self.id, &refusal);
@@ -85,20 +85,36 @@ impl Connection {
     // The newest facts. What this session defined is among them once its transaction has ended: false where that cannot
     // be made sure. Up to then everything is judged as what may mean anything.
     async fn settle_definitions(&mut self) -> bool {
-        self.snapshot = self.facts.current();
-        if !self.session.state.definitions_in_doubt || self.is_within_transaction() {
-            return true;
-        }
-        match self.facts.refreshed().await {
+        let defined = self.session.state.definitions_in_doubt && !self.is_within_transaction();
+        let facts = if defined { self.facts.refreshed().await } else { self.facts.sure().await };
+        match facts {
             Ok(snapshot) => {
                 self.snapshot = snapshot;
-                self.session.state.definitions_in_doubt = false;
+                self.session.state.definitions_in_doubt &= !defined;
                 true
             }
             Err(error) => {
-                tracing::error!(session = %self.id, %error, "the facts cannot be read after a change");
+                tracing::error!(session = %self.id, %error, "the facts cannot be read");
                 false
             }
+        }
+    }
+
+    /// Begins to commit what may be a change of definitions: until its end is among the facts, nobody else is judged.
+    pub(super) fn begin_change(&mut self) {
+        self.changing.get_or_insert_with(|| self.facts.begin_change());
+    }
+
+    /// Whoever waits goes on, with facts that are read after the change.
+    pub(super) async fn end_change(&mut self) {
+        if let Some(change) = self.changing.take() {
+            match self.facts.refreshed().await {
+                Ok(snapshot) => self.snapshot = snapshot,
+                Err(error) => {
+                    tracing::error!(session = %self.id, %error, "the facts cannot be read after a change")
+                }
+            }
+            drop(change);
         }
     }
 
@@ -313,6 +329,16 @@ fn estimated_rows(json: &str) -> Option<u64> {
     match top.get("Node Type")?.as_str()? {
         "ModifyTable" => rows(top.get("Plans")?.get(0)?),
         _ => rows(top),
+    }
+}
+
+/// Why a text is refused that could not be analysed.
+pub(super) fn not_understood(error: NotUnderstood) -> Refusal {
+    match error {
+        NotUnderstood::Grammar(what) if what.starts_with("syntax error") => {
+            Refusal::Invalid { what, absent: false }
+        }
+        other => Refusal::NotUnderstood { what: other.to_string() },
     }
 }
 

@@ -10,6 +10,7 @@ use super::connection::{Connection, Ended};
 use super::held::HeldEnd;
 use super::pipeline::Pending;
 use super::run::Decision;
+use super::simple::ends_transaction;
 use countersign_core::refusal::Refusal;
 
 impl Connection {
@@ -142,6 +143,10 @@ impl Connection {
 
     fn enqueue_all(&mut self) {
         for queued in self.pipeline.take() {
+            let commits = matches!(&queued.expect, Expect::Rows(rows) if ends_transaction(rows.analysis()));
+            if commits && self.session.state.definitions_in_doubt {
+                self.begin_change();
+            }
             self.upout.extend_from_slice(&queued.frame);
             self.replies.expect(queued.expect);
         }

@@ -69,7 +69,12 @@ impl Connection {
         };
         let rows = Rows::new(execution, plan, true, (analysis, &action.text, self.epoch()));
         self.upout.extend_from_slice(payload);
-        self.commit_sent |= ends_transaction(analysis);
+        if ends_transaction(analysis) {
+            self.commit_sent = true;
+            if self.session.state.definitions_in_doubt {
+                self.begin_change();
+            }
+        }
         self.replies.expect(Expect::Rows(Box::new(rows)));
         self.drive().await?;
         self.pipeline.open = false;

@@ -1,7 +1,7 @@
 //! What a session learns from the server's answers, in their order: what names mean, how the transaction stands, what has
 //! to be asked again. Pure.
 
-use super::{PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction};
+use super::{PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction};
 use crate::postgres::codec::TransactionStatus;
 use crate::postgres::reply::{Ran, Then};
 use crate::sql::{Analysis, Statement, What};
@@ -90,6 +90,7 @@ impl Session {
     pub fn failed(&mut self, analysis: &Analysis) {
         self.forget_names(analysis);
         if analysis.statements.iter().any(defines) {
+            self.is_its_own = true;
             self.doubt_definitions();
         }
         self.state_is_stale = true;
@@ -107,6 +108,9 @@ impl Session {
     }
 
     fn ran_one(&mut self, statement: &Statement, text: &str, epoch: u64) {
+        self.is_its_own |= defines(statement);
+        // What was defined before it in the same text decides what it means.
+        let epoch = if self.state.definitions_in_doubt { 0 } else { epoch };
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
             self.state.reveal = false;
             self.reason = None;
@@ -146,6 +150,11 @@ impl Session {
                     What::Set { name, .. } | What::Reset { name: Some(name) } => shifts_names(name),
                     _ => true,
                 };
+                if let What::Set { name, .. } = &statement.what {
+                    if name.contains('.') && self.placeholders.len() < PLACEHOLDERS_MAX {
+                        self.placeholders.insert(name.clone());
+                    }
+                }
                 self.set_something();
             }
             What::Commit { chain } | What::Rollback { chain } => {

@@ -9,7 +9,7 @@ use super::codec::TransactionStatus;
 use crate::sql::session::SessionState;
 use countersign_core::effect::Param;
 use countersign_desk::Execution;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Prepared statements that one session may keep.
@@ -20,6 +20,8 @@ pub const PREPARED_BYTES_MAX: usize = 64 << 20;
 pub const PORTALS_BYTES_MAX: usize = 64 << 20;
 /// Portals that one session may keep.
 pub const PORTALS_MAX: usize = 1_000;
+/// Settings of no part of the server that one session may have, to be shown with what it asks for.
+pub const PLACEHOLDERS_MAX: usize = 64;
 /// The longest reason that an agent may state, in bytes.
 pub const REASON_BYTES_MAX: usize = 500;
 
@@ -60,7 +62,7 @@ pub struct Setting {
     pub name: String,
     /// Its value.
     pub value: String,
-    /// It is not what a session begins with.
+    /// The client has given it.
     pub changed: bool,
 }
 
@@ -104,6 +106,11 @@ pub struct Session {
     /// The settings that decide what values mean and that differ from what a session begins with, with those that always
     /// count: read whenever an action is to be held.
     pub values: Vec<Setting>,
+    /// Settings that were set and that the server may not list (`app.tenant`).
+    pub placeholders: BTreeSet<String>,
+    /// Something ran that is not understood, or that changes more than rows: nobody can say all that this session has
+    /// become, so what it asks for is asked for by no other.
+    pub is_its_own: bool,
     /// Why, as stated by the agent (`SET countersign.reason`).
     pub reason: Option<String>,
     /// The client asked for notices of at least this weight; holds are notices.
@@ -126,6 +133,8 @@ impl Session {
             state_is_stale: true,
             unsettled: false,
             values: Vec::new(),
+            placeholders: BTreeSet::new(),
+            is_its_own: false,
             reason: None,
             wants_notices: true,
             read_committed: true,

@@ -2,7 +2,10 @@
 //! to 18. Knows no driver; whoever runs them hands back rows of text.
 
 /// Run once before [`QUERIES`] on the same connection: definitions of views are then written with full names.
-pub const SETUP: &str = "SET search_path TO ''";
+///
+/// Views and rules are read under a lock of their tables: whoever holds one of those longer than this keeps the gate from
+/// knowing what names mean, and then nothing is judged.
+pub const SETUP: &str = "SET search_path TO ''; SET lock_timeout TO '2s'; SET statement_timeout TO '15s'";
 
 /// Objects with an OID below this come with the server (`FirstNormalObjectId`).
 pub const FIRST_USER_OID: u32 = 16384;
