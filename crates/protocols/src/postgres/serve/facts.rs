@@ -78,6 +78,8 @@ pub(super) struct Facts {
 struct Doubt {
     /// Changes that are being committed by way of this gate.
     changes: u32,
+    /// Changes that ever were.
+    begun: u64,
     /// The catalogue has changed, or could not be looked at, and was not read since.
     unread: bool,
 }
@@ -118,6 +120,7 @@ impl Facts {
     pub(super) fn begin_change(&self) -> Change {
         self.doubt.send_modify(|doubt| {
             doubt.changes += 1;
+            doubt.begun += 1;
             doubt.unread = true;
         });
         Change { doubt: Arc::clone(&self.doubt) }
@@ -239,14 +242,15 @@ async fn update(
     current: &watch::Sender<Arc<Snapshot>>,
     doubt: &watch::Sender<Doubt>,
 ) -> Result<(), FactsError> {
-    // A look that takes long is no look: somebody may have locked what is looked at.
-    let mut late = false;
-    let print_now = {
-        let look = reader.fingerprint();
+    let begun = doubt.borrow().begun;
+    let changed = {
+        let look = look_again(reader, print);
         tokio::pin!(look);
+        let mut late = false;
         loop {
             tokio::select! {
-                print = &mut look => break print?,
+                changed = &mut look => break changed?,
+                // A look that takes long is no look: somebody may have locked what is looked at.
                 () = tokio::time::sleep(LOOK_EVERY), if !late => {
                     late = true;
                     doubt.send_modify(|doubt| doubt.unread = true);
@@ -254,16 +258,21 @@ async fn update(
             }
         }
     };
-    if print_now != *print {
-        // Whoever is judged from now on waits for what is read.
-        doubt.send_modify(|doubt| doubt.unread = true);
-        let (new_print, known) = reader.read().await?;
-        *print = new_print;
-        current.send_replace(Arc::new(known));
+    if let Some(snapshot) = changed {
+        current.send_replace(Arc::new(snapshot));
     }
-    // A change that is being committed may not be seen yet: it is read at its end.
-    doubt.send_modify(|doubt| doubt.unread = doubt.changes > 0);
+    // A change whose commit began meanwhile may not have been seen: it is read at its end.
+    doubt.send_modify(|doubt| doubt.unread = doubt.changes > 0 || doubt.begun != begun);
     Ok(())
+}
+
+async fn look_again(reader: &mut Reader, print: &mut String) -> Result<Option<Snapshot>, FactsError> {
+    if reader.fingerprint().await? == *print {
+        return Ok(None);
+    }
+    let (new_print, known) = reader.read().await?;
+    *print = new_print;
+    Ok(Some(known))
 }
 
 async fn read(upstream: &mut Upstream) -> Result<(String, ServerFacts), FactsError> {
