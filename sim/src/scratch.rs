@@ -6,15 +6,27 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+
+/// The lowest port that is tried, how many there are to choose from, and how many are tried.
+const PORTS_FROM: u16 = 15_000;
+const PORTS: u16 = 17_000;
+const PORT_TRIES_MAX: u32 = 100;
 
 /// A port of 127.0.0.1 that nothing listened on a moment ago.
 ///
 /// # Errors
 /// When the system gives none.
 pub fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
-    Ok(listener.local_addr()?.port())
+    // Below the ports that the system gives to outgoing connections: between here and its use one of those could take it.
+    for _ in 0..PORT_TRIES_MAX {
+        let drawn = u16::from_str_radix(&random_word(2)?, 16)?;
+        let port = PORTS_FROM + drawn % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("found no free port on 127.0.0.1 in {PORT_TRIES_MAX} tries")
 }
 
 /// A random word of `bytes` bytes in hexadecimal, from the operating system.

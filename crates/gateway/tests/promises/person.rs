@@ -16,7 +16,7 @@ const PRIVILEGED: [&str; 12] = [
     "UPDATE products SET price_cents = 0 /* p1 */",
     "DROP TABLE order_items /* p1 */",
     "GRANT SELECT ON customers TO PUBLIC /* p1 */",
-    "SELECT no_such_function(1) /* p1 */",
+    "SELECT lo_creat(-1) /* p1 */",
     "DO $$ BEGIN DELETE FROM order_items; END $$ /* p1 */",
     "SET ROLE postgres /* p1 */",
     "SELECT pg_sleep(0) /* p1 */",

@@ -71,7 +71,9 @@ pub async fn reached(house: &House, word: &str) -> Vec<String> {
         .partition(|line| line.contains(" countersign gate"));
     for line in own {
         let asks = ["SELECT count(*) FROM (", "EXPLAIN (FORMAT JSON) "].map(|begin| format!("gate: {begin}"));
-        assert!(asks.iter().any(|ask| line.contains(ask)), "a question of the gate's own: {line}");
+        // What is to be held is read by the server first, and neither planned nor run.
+        let reads = line.contains(" parse countersign gate: ");
+        assert!(reads || asks.iter().any(|ask| line.contains(ask)), "a question of the gate's own: {line}");
     }
     clients
 }

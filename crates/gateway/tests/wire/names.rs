@@ -136,6 +136,9 @@ async fn what_the_server_would_refuse_is_refused_with_its_own_code_and_words() {
     for (sql, code, words) in [
         ("SELEC 1", "42601", "syntax error at or near \"SELEC\""),
         ("SELECT * FROM public.nowhere", "42P01", "relation \"public.nowhere\" does not exist"),
+        // What would be held is read by the server first: nobody is asked about it.
+        ("SELECT nothing FROM products", "42703", "column \"nothing\" does not exist"),
+        ("DELETE FROM orders WHERE nothing = 1", "42703", "column \"nothing\" does not exist"),
     ] {
         for messages in [query(sql), [run(sql), SYNC.to_vec()].concat()] {
             let said = raw.ask(&[&messages]).await;

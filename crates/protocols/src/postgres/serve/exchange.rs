@@ -19,6 +19,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The name of the gate's own statement and portal at the server. Clients cannot use it.
 pub(super) const OWN_NAME: &str = "countersign gate";
+/// How often a question of our own is asked that is cancelled each time.
+const OWN_TRIES_MAX: u32 = 4;
+const QUERY_CANCELED: &str = "57014";
 /// The largest answer to a question of our own, in bytes.
 const OWN_ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -114,15 +117,21 @@ impl Connection {
             };
         }
         write_frontend::sync(&mut out);
-        let answer = self.ask_raw(&out).await?;
-        if answer.failed.is_some() {
+        let mut tries = OWN_TRIES_MAX;
+        loop {
+            let answer = self.ask_raw(&out).await?;
+            let Some(code) = &answer.failed else { return Ok(answer) };
             // The statement may have been prepared before it failed.
-            let mut out = BytesMut::new();
-            write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
-            write_frontend::sync(&mut out);
-            self.ask_raw(&out).await?;
+            let mut close = BytesMut::new();
+            write_frontend::close(&mut close, Named::Statement(OWN_NAME))?;
+            write_frontend::sync(&mut close);
+            self.ask_raw(&close).await?;
+            tries -= 1;
+            // A cancel request that the server was slow to take, or a time limit of the client's.
+            if code != QUERY_CANCELED || tries == 0 {
+                return Ok(answer);
+            }
         }
-        Ok(answer)
     }
 
     /// Sends messages of our own that end in one ReadyForQuery.

@@ -1,9 +1,10 @@
 //! Simple queries: one message, one or more statements, one decision over all of them.
 
 use super::super::action::ClientAction;
+use super::super::codec::frontend::Named;
 use super::super::codec::write::{self, Report, Severity};
 use super::super::codec::{TransactionStatus, write_frontend};
-use super::super::reply::{Expect, Rows};
+use super::super::reply::{Expect, Rows, Then};
 use super::super::wording;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
@@ -37,6 +38,10 @@ impl Connection {
                 if !self.send_reads().await? {
                     return Err(Ended::State("a pipeline that only read could not be ended"));
                 }
+                if self.server_refuses(&analysis, text).await? {
+                    write::ready_for_query(&mut self.out, self.session.status);
+                    return self.flush_client().await;
+                }
                 let forward = Forward::Simple(frame.clone());
                 match self.hold(&action, analysis, held, forward).await? {
                     HeldEnd::Ran | HeldEnd::Failed => {
@@ -47,6 +52,32 @@ impl Connection {
                 }
             }
         }
+    }
+
+    // Nobody is asked about a misspelt name: the server reads the text, as it does with what drivers prepare, and plans
+    // and runs nothing. Where it refuses it, the client has its error.
+    async fn server_refuses(&mut self, analysis: &Analysis, text: &str) -> Result<bool, Ended> {
+        if analysis.statements.len() != 1 {
+            return Ok(false);
+        }
+        let own = |tag| Expect::Done { tag, show: false, then: Then::Nothing };
+        write_frontend::parse(&mut self.upout, OWN_NAME, text, &[])?;
+        self.replies.expect(own(b'1'));
+        write_frontend::close(&mut self.upout, Named::Statement(OWN_NAME))?;
+        self.replies.expect(own(b'3'));
+        write_frontend::sync(&mut self.upout);
+        self.replies.expect(Expect::Ready { show: false });
+        self.drive().await?;
+        let failed = std::mem::take(&mut self.replies.failed);
+        self.replies.done.clear();
+        if !self.session.transaction.suspended {
+            self.session.ready(self.replies.status);
+        } else if failed {
+            // The server had no transaction open; the client's has failed all the same.
+            self.fail_transaction().await?;
+        }
+        self.session.state_is_stale |= failed;
+        Ok(failed)
     }
 
     async fn pass_simple(
