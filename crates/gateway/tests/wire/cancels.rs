@@ -2,6 +2,7 @@
 
 use crate::shared::raw::Raw;
 use crate::shared::raw::extended::{SYNC, cells, query, run};
+use crate::shared::raw::sqlstate;
 use crate::shared::{house, shown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,7 +61,7 @@ async fn a_client_that_is_gone_behind_what_it_sent_ahead_gets_nothing_run() {
     raw.send(&comment.repeat(20)).await;
     house.shown_as(&held.id, "withdrawn").await.unwrap();
     let said = raw.until(b'Z').await;
-    assert_eq!(crate::shared::raw::sqlstate(&said).as_deref(), Some("42501"));
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"));
     assert!(shown(&house, &held.id).await.contains("withdrawn"));
     assert_eq!(crate::items(&house, 62).await, "1");
 }

@@ -85,3 +85,17 @@ async fn values_that_portals_keep_are_limited_by_their_bytes() {
     house.deny(&raw.held().await.id, "too large").await.unwrap();
     raw.until(b'Z').await;
 }
+
+#[tokio::test]
+async fn a_count_that_takes_too_long_is_given_up_and_people_are_asked_all_the_same() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    let endless =
+        "SELECT count(*) FROM order_items a, order_items b, order_items c WHERE a.id + b.id + c.id < 0";
+    raw.send(&run(&format!("DELETE FROM order_items WHERE id = 72 AND 0 < ({endless})"))).await;
+    raw.send(&SYNC).await;
+    let held = raw.held().await;
+    house.deny(&held.id, "too slow").await.unwrap();
+    raw.until(b'Z').await;
+    assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}

@@ -50,8 +50,8 @@ pub fn refusal(out: &mut BytesMut, refusal: &Refusal) {
 }
 
 /// Writes the error that ends a connection.
-pub fn fatal(out: &mut BytesMut, code: &str, message: &str) {
-    let report = Report { severity: Severity::Fatal, code, message, detail: None, hint: None };
+pub fn fatal(out: &mut BytesMut, code: &str, message: &str, detail: Option<&str>) {
+    let report = Report { severity: Severity::Fatal, code, message, detail, hint: None };
     write::error_response(out, &report);
 }
 

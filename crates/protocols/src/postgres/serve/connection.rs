@@ -61,6 +61,14 @@ pub(super) enum Ended {
     /// A setting at the server that would make us read statements otherwise than it does.
     #[error("the server's session is in a state in which statements cannot be understood: {0}")]
     State(&'static str),
+    /// The server refused a question of the gate's own that it cannot go on without.
+    #[error("the server refused a question of the gate's own ({code}): {asked}")]
+    Unanswered {
+        /// What was asked.
+        asked: &'static str,
+        /// The SQLSTATE of its refusal.
+        code: String,
+    },
     /// Something could not be recorded.
     #[error("{}", .0.message())]
     Refused(Refusal),
@@ -297,13 +305,20 @@ impl Connection {
             Err(Ended::Identity) => Some(("28000", "this token has expired or was revoked")),
             Err(Ended::Codec(_)) => Some(("08P01", "this is not PostgreSQL's protocol")),
             Err(Ended::Reply(_)) => Some(("58000", "the server's answer cannot be passed on safely")),
-            Err(Ended::State(_)) => Some(("58000", "the session is in a state that cannot be understood")),
+            Err(Ended::State(_) | Ended::Unanswered { .. }) => {
+                Some(("58000", "the session is in a state that cannot be understood"))
+            }
             Err(Ended::Refused(_)) => Some(("58000", "the action cannot be recorded")),
             Err(Ended::Client | Ended::Io(_)) | Ok(()) => None,
         };
         if let Some((code, message)) = word {
             if !self.replies.fatal {
-                wording::fatal(&mut self.out, code, message);
+                // What went wrong behind the gate; the rest says nothing that the message does not.
+                let detail = match ended {
+                    Err(error @ (Ended::State(_) | Ended::Unanswered { .. })) => Some(error.to_string()),
+                    _ => None,
+                };
+                wording::fatal(&mut self.out, code, message, detail.as_deref());
             }
             let _ = self.flush_client().await;
         }

@@ -22,6 +22,8 @@ pub(super) const OWN_NAME: &str = "countersign gate";
 /// How often a question of our own is asked that is cancelled each time.
 const OWN_TRIES_MAX: u32 = 4;
 const QUERY_CANCELED: &str = "57014";
+/// How many messages of a question of our own are answered with CloseComplete; the last ends it.
+const OWN_CLOSES: u32 = 4;
 /// The largest answer to a question of our own, in bytes.
 const OWN_ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -102,6 +104,9 @@ impl Connection {
         let formats: Vec<Format> = params.iter().map(format).collect();
         let values: Vec<Option<&[u8]>> =
             params.iter().map(|p| p.value.as_ref().map(|v| v.0.as_slice())).collect();
+        // A cancelled one may have left them; closing what is not there is no error.
+        write_frontend::close(&mut out, Named::Portal(OWN_NAME))?;
+        write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
         write_frontend::parse(&mut out, OWN_NAME, sql, &types)?;
         write_frontend::bind(&mut out, OWN_NAME, OWN_NAME, &formats, &values, &[])?;
         write_frontend::execute(&mut out, OWN_NAME, 0)?;
@@ -111,9 +116,9 @@ impl Connection {
             // A Sync would commit the implicit transaction of what the client has sent so far.
             write_frontend::flush(&mut out);
             let answer = self.ask_until(&out, Until::Closed).await?;
-            return match answer.failed {
+            return match answer.failed.clone() {
                 None => Ok(answer),
-                Some(_) => Err(Ended::State("a question of the gate's own failed within a pipeline")),
+                Some(code) => Err(Ended::Unanswered { asked: "a question within a pipeline", code }),
             };
         }
         write_frontend::sync(&mut out);
@@ -121,11 +126,6 @@ impl Connection {
         loop {
             let answer = self.ask_raw(&out).await?;
             let Some(code) = &answer.failed else { return Ok(answer) };
-            // The statement may have been prepared before it failed.
-            let mut close = BytesMut::new();
-            write_frontend::close(&mut close, Named::Statement(OWN_NAME))?;
-            write_frontend::sync(&mut close);
-            self.ask_raw(&close).await?;
             tries -= 1;
             // A cancel request that the server was slow to take, or a time limit of the client's.
             if code != QUERY_CANCELED || tries == 0 {
@@ -179,7 +179,7 @@ impl Connection {
                     Backend::CloseComplete => {
                         closed += 1;
                         // The portal and the statement.
-                        if until == Until::Closed && closed == 2 {
+                        if until == Until::Closed && closed == OWN_CLOSES {
                             return Ok(answer);
                         }
                     }
@@ -209,8 +209,8 @@ impl Connection {
     /// Reads the settings that decide what values mean: people sign them with the statement.
     pub(super) async fn read_values(&mut self) -> Result<(), Ended> {
         let answer = self.ask(VALUES_QUERY).await?;
-        if answer.failed.is_some() {
-            return Err(Ended::State("the server does not say what its settings are"));
+        if let Some(code) = answer.failed {
+            return Err(Ended::Unanswered { asked: "what its values' settings are", code });
         }
         let setting = |row: Vec<Option<String>>| match row.as_slice() {
             [Some(name), Some(value), Some(changed)] => {
@@ -241,7 +241,8 @@ impl Connection {
         let answer = self.ask(STATE_QUERY).await?;
         let row = answer.rows.first().filter(|row| row.len() == 10);
         let Some(row) = row else {
-            return Err(Ended::State("the server does not say what its settings are"));
+            let code = answer.failed.unwrap_or_default();
+            return Err(Ended::Unanswered { asked: "what its settings are", code });
         };
         let cell = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
         if cell(4) != "on" {

@@ -103,7 +103,7 @@ pub(super) async fn open(
         Err(error) => {
             if let HandshakeError::Told(code, message, _) = &error {
                 let mut out = BytesMut::new();
-                wording::fatal(&mut out, code, message);
+                wording::fatal(&mut out, code, message, None);
                 client.write_all(&out).await?;
                 client.flush().await?;
             }
@@ -259,7 +259,7 @@ async fn connect(
         Ok(upstream) => upstream,
         Err(error) => {
             let mut out = BytesMut::new();
-            wording::fatal(&mut out, "08006", "the server behind this gate cannot be reached");
+            wording::fatal(&mut out, "08006", "the server behind this gate cannot be reached", None);
             client.write_all(&out).await?;
             return Err(error.into());
         }

@@ -61,6 +61,8 @@ impl Connection {
             return Ok(false);
         }
         let own = |tag| Expect::Done { tag, show: false, then: Then::Nothing };
+        write_frontend::close(&mut self.upout, Named::Statement(OWN_NAME))?;
+        self.replies.expect(own(b'3'));
         write_frontend::parse(&mut self.upout, OWN_NAME, text, &[])?;
         self.replies.expect(own(b'1'));
         write_frontend::close(&mut self.upout, Named::Statement(OWN_NAME))?;
