@@ -23,10 +23,12 @@ pub const APPROVER: &str = "ada";
 pub const SECOND: &str = "grace";
 /// Whoever answers for the agent; an approver too, but never of its requests.
 pub const OWNER: &str = "mara";
+/// How often ports are chosen anew where one was taken.
+const TRIES_MAX: u32 = 3;
 /// How long the gate may take to say that it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(90);
 /// How long a held statement's notice may take.
-const NOTICE_WITHIN: Duration = Duration::from_secs(30);
+const NOTICE_WITHIN: Duration = Duration::from_secs(90);
 
 /// Everybody in it.
 const PEOPLE: &str = r#"[[people]]
@@ -97,6 +99,17 @@ impl House {
     /// # Errors
     /// When a part does not come up, with what it said.
     pub async fn open_unenrolled(options: Options, more: &str) -> Result<Self> {
+        for _ in 1..TRIES_MAX {
+            match Self::build(options.clone(), more).await {
+                // Somebody else's program took a port between its choice and its use.
+                Err(error) if format!("{error:#}").contains("Address already in use") => {}
+                built => return built,
+            }
+        }
+        Self::build(options, more).await
+    }
+
+    async fn build(options: Options, more: &str) -> Result<Self> {
         let folder = Folder::new("house")?;
         let countersign = Countersign::in_folder(folder.path())?;
         let server = ScratchPg::start(options).await?;

@@ -11,7 +11,7 @@ use crate::scratch;
 use crate::scratch_pg::{ScratchPg, Unprivileged};
 
 /// How long it may take to come up.
-const START_WITHIN: Duration = Duration::from_secs(20);
+const START_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running PgBouncer; gone when dropped.
 #[derive(Debug)]

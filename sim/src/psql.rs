@@ -10,7 +10,7 @@ use crate::running::{Keep, Running};
 use crate::scratch_pg;
 
 /// How long a script may take that is run to its end.
-const RUN_WITHIN: Duration = Duration::from_secs(60);
+const RUN_WITHIN: Duration = Duration::from_secs(120);
 
 /// A way to call `psql`: whom to connect to, and as whom.
 #[derive(Clone, Debug)]

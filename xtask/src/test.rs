@@ -25,8 +25,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     test.args(PROFILE).args(arguments);
     test.env("COUNTERSIGN_BIN", work_tree().join("target/quick/countersign"));
-    let (suites, exited_well) = count(test)?;
+    // A backtrace through the runtime hides the words of the error, which say more.
+    test.env("RUST_BACKTRACE", "0");
+    let (suites, failures, exited_well) = count(test)?;
     report(&suites);
+    failures.report();
     let sum = |part: fn(&Suite) -> u64| suites.iter().map(part).sum::<u64>();
     let (passed, failed, skipped) =
         (sum(|suite| suite.passed), sum(|suite| suite.failed), sum(|suite| suite.skipped));
@@ -52,8 +55,41 @@ struct Suite {
     seconds: f64,
 }
 
+/// How many lines of what a failed test said are told again at the end.
+const LINES_MAX: usize = 30;
+
+/// What failed tests said, told again at the end, where whoever reads only the end of a long output finds it.
+#[derive(Debug, Default)]
+struct Failures {
+    told: Vec<Vec<String>>,
+    open: bool,
+}
+
+impl Failures {
+    /// `---- name stdout ----` begins what a failed test said; the list of names, or another one, ends it.
+    fn take(&mut self, line: &str) {
+        if line.starts_with("---- ") && line.ends_with(" ----") {
+            self.told.push(vec![line.to_owned()]);
+            self.open = true;
+        } else if line == "failures:" {
+            self.open = false;
+        } else if let (true, Some(said)) = (self.open, self.told.last_mut()) {
+            if said.len() < LINES_MAX && !line.trim().is_empty() {
+                said.push(line.to_owned());
+            }
+        }
+    }
+
+    fn report(&self) {
+        if !self.told.is_empty() {
+            println!("\n==> what failed");
+        }
+        self.told.iter().flatten().for_each(|line| println!("    {line}"));
+    }
+}
+
 /// Runs the tests with their output shown, and counts from what they say.
-fn count(mut test: Command) -> Result<(Vec<Suite>, bool)> {
+fn count(mut test: Command) -> Result<(Vec<Suite>, Failures, bool)> {
     // One pipe for both outputs: cargo names the suite on stderr, the suite counts on stdout.
     let (reader, writer) = std::io::pipe().context("making a pipe")?;
     test.stdout(writer.try_clone()?).stderr(writer);
@@ -62,15 +98,17 @@ fn count(mut test: Command) -> Result<(Vec<Suite>, bool)> {
     drop(test);
     let mut suites = Vec::new();
     let mut name = String::new();
+    let mut failures = Failures::default();
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         writeln!(std::io::stdout().lock(), "{line}")?;
         if let Some(begun) = suite_name(&line) {
             name = begun;
         }
+        failures.take(&line);
         suites.extend(suite_result(&line).map(|suite| Suite { name: name.clone(), ..suite }));
     }
-    Ok((suites, child.wait()?.success()))
+    Ok((suites, failures, child.wait()?.success()))
 }
 
 fn report(suites: &[Suite]) {
@@ -130,5 +168,14 @@ mod tests {
         let running = "     Running unittests src/lib.rs (target/quick/deps/countersign_core-1f2e)";
         assert_eq!(suite_name(running).unwrap(), "countersign_core (src/lib.rs)");
         assert_eq!(suite_name("   Doc-tests countersign_core").unwrap(), "countersign_core (documentation)");
+    }
+
+    #[test]
+    fn what_failed_is_told_again_in_its_own_words() {
+        let mut failures = Failures::default();
+        let lines = "running 2 tests\n\nfailures:\n\n---- a stdout ----\n\nfirst\n---- b stdout ----\nsecond\n\n\n\
+                     failures:\n    a\n    b\n\ntest result: FAILED.";
+        lines.lines().for_each(|line| failures.take(line));
+        assert_eq!(failures.told, [["---- a stdout ----", "first"], ["---- b stdout ----", "second"]]);
     }
 }

@@ -7,7 +7,7 @@ use countersign_sim::running::{Output, Running};
 use countersign_sim::scratch_pg::Options;
 use std::time::Duration;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(90);
 
 async fn ended(mut psql: Running) -> (String, String) {
     psql.ended(WITHIN).await.unwrap();

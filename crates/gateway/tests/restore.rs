@@ -6,7 +6,7 @@ use countersign_sim::house::{Held, House};
 use countersign_sim::running::Output;
 use std::time::Duration;
 
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn a_restored_log_continues_the_old_one_and_runs_nothing_of_it() {

@@ -28,7 +28,7 @@ const TRIES_MAX: usize = 4;
 pub const SUPERUSER: &str = "postgres";
 
 /// What a scratch server is started with.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Writes every statement to the log, so that a test can see what reached the server.
     pub log_statements: bool,

@@ -12,7 +12,7 @@ use countersign_sim::shop;
 use countersign_sim::configured::AGENT;
 
 /// How long a held statement's notice may take.
-const NOTICE_WITHIN: Duration = Duration::from_secs(20);
+const NOTICE_WITHIN: Duration = Duration::from_secs(60);
 
 /// An agent with its token.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use super::screens;
 /// What reads a card's lines.
 const CARD: &str = include_str!("card.js");
 /// How long a page may take.
-const SOON: Duration = Duration::from_secs(15);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A browser with an authenticator in it.
 #[derive(Debug)]

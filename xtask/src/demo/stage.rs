@@ -17,7 +17,7 @@ use super::config;
 use super::voice::Voice;
 
 /// How long the gate may take to say that it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(30);
+const READY_WITHIN: Duration = Duration::from_secs(90);
 
 /// Everything that runs. Dropped in this order: the gate, the server, the folder.
 pub struct Stage {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long a page, a passkey or a statement may take.
-pub const WITHIN: Duration = Duration::from_secs(30);
+pub const WITHIN: Duration = Duration::from_secs(90);
 /// Tab and Enter, as WebDriver writes them.
 pub const TAB: &str = "\u{E004}";
 pub const ENTER: &str = "\u{E007}";

@@ -21,7 +21,7 @@ use tokio_postgres::error::DbError;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 /// How long anything may take that is waited for.
-pub const WITHIN: Duration = Duration::from_secs(30);
+pub const WITHIN: Duration = Duration::from_secs(90);
 /// A second agent, of another owner.
 pub const OTHER_AGENT: &str = "report-agent";
 /// Another name of the first agent's owner.

@@ -17,7 +17,7 @@ const EXPORT: &str = "SET countersign.reason = 'refresh of the churn features';\
 const PERSONAL: &str =
     "SELECT value FROM customers, unnest(ARRAY[name, email, phone]) AS value WHERE value IS NOT NULL";
 /// How long psql may take to end after Ctrl-C.
-const CANCEL_WITHIN: Duration = Duration::from_secs(20);
+const CANCEL_WITHIN: Duration = Duration::from_secs(60);
 
 pub async fn first(story: &mut Story) -> Result<()> {
     let (psql, held) = story.ask(EXPORT).await?;

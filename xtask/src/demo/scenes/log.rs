@@ -19,10 +19,10 @@ const LOG_KEY: &str = "keys/log.vkey";
 /// Which byte of the entries a forger changes.
 const FORGED_BYTE: usize = 40;
 /// How long the log's next checkpoint may take, and how often it is looked for.
-const SIGNED_WITHIN: Duration = Duration::from_secs(10);
+const SIGNED_WITHIN: Duration = Duration::from_secs(60);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 /// How long another program may take to check the log.
-const OTHERS_WITHIN: Duration = Duration::from_secs(30);
+const OTHERS_WITHIN: Duration = Duration::from_secs(90);
 
 pub async fn verified(story: &mut Story) -> Result<()> {
     let (voice, stage) = (story.voice, &story.stage);

@@ -13,7 +13,7 @@ use crate::demo::person::Ended;
 use countersign_sim::configured::AGENT;
 
 /// How long a driver may take.
-const DRIVER_WITHIN: Duration = Duration::from_secs(20);
+const DRIVER_WITHIN: Duration = Duration::from_secs(60);
 const BY_ID: &str = "SELECT name, email, phone, country FROM customers WHERE id = ";
 
 pub async fn harmless(story: &mut Story) -> Result<()> {
