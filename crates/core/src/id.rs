@@ -62,6 +62,12 @@ macro_rules! random_id {
                 &self.0
             }
         }
+        // A map of ids can be asked by what was read elsewhere: the order and the hash are those of the text.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(&self.0)

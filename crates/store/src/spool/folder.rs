@@ -4,7 +4,7 @@
 use super::pending::Pending;
 use super::record;
 use super::worker::{Handed, Opened, SpoolError, Workers};
-use crate::change::{Change, Committed};
+use crate::change::{Change, Committed, Frame};
 use crate::open::OpenError;
 use crate::shared::Shared;
 use crate::spool::Folded;
@@ -169,12 +169,14 @@ pub(crate) fn settle(
 ) -> Result<Folded, SpoolError> {
     let mut folded = Folded::default();
     for batches in pending.ready(now, everything).chunks(LEAVES_AT_ONCE) {
-        let frames = batches.iter().map(|batch| batch.frame(now)).collect();
+        let frame = |batch| pending.leaf(batch, now).map(|leaf| Frame::new(leaf, Vec::new()));
+        let frames = batches.iter().map(frame).collect::<Option<Vec<_>>>();
+        let frames = frames.ok_or_else(|| SpoolError::Fold("they are not here any more".to_owned()))?;
         let committed = commit(Change { frames, ..Change::default() });
         let _receipt = committed.map_err(|error| SpoolError::Fold(error.to_string()))?;
         for batch in batches {
             pending.settled(batch);
-            folded.records += batch.records.len() as u64;
+            folded.records += batch.records as u64;
             folded.leaves += 1;
         }
     }

@@ -15,10 +15,7 @@ pub(crate) use worker::Workers;
 pub use record::{KINDS_BYTES_MAX, OUTCOME_BYTES_MAX};
 pub use worker::{Autonomous, Intent, SPOOL_BYTES_MAX, Spool, SpoolError};
 
-use crate::change::Frame;
-use countersign_core::entry::{AutonomousRecord, Entry, Leaf};
 use countersign_core::id::SessionId;
-use countersign_core::time::Timestamp;
 
 /// What a fold did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,17 +26,10 @@ pub struct Folded {
     pub leaves: u64,
 }
 
-/// Records of one session that become one leaf.
+/// Records of one session that become one leaf: how many, from which number on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub session: SessionId,
     pub first: u64,
-    pub records: Vec<AutonomousRecord>,
-}
-
-impl Batch {
-    fn frame(&self, now: Timestamp) -> Frame {
-        let (session, first, records) = (self.session.clone(), self.first, self.records.clone());
-        Frame::new(Leaf::new(now, Entry::Batch { session, first, records }, Vec::new()), Vec::new())
-    }
+    pub records: usize,
 }

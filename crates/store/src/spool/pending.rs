@@ -4,7 +4,7 @@ use super::Batch;
 use super::record::{Record, What};
 use crate::durable::Level;
 use countersign_core::digest::Digest;
-use countersign_core::entry::AutonomousRecord;
+use countersign_core::entry::{AutonomousRecord, Entry, Leaf};
 use countersign_core::id::SessionId;
 use countersign_core::time::{Seconds, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -17,6 +17,10 @@ const COMPANY_WAIT: Seconds = Seconds(1);
 const COMPANY_RECORDS: usize = 200;
 /// Bytes of the records in one leaf; the rest of the leaf is less than a kilobyte.
 const RECORDS_BYTES_MAX: usize = countersign_core::entry::LEAF_BYTES_MAX - 2 * 1024;
+
+/// Bytes of a record in a leaf without its digest, its kinds and its outcome: `{"action":"","durability":"w",
+/// "kinds":"","t":1234567890123456},` and some to spare. Kinds are plain words.
+const RECORD_BYTES: usize = 80;
 
 /// Records that are not leaves yet.
 #[derive(Default)]
@@ -48,7 +52,6 @@ impl Pending {
 
     /// Takes a record in that was read from `file`.
     pub(super) fn take(&mut self, record: &Record<'_>, file: u64) {
-        let Ok(id) = SessionId::parse(record.session) else { return };
         match record.what {
             What::Intent { t, level, action, kinds } => {
                 let record_out = AutonomousRecord {
@@ -58,14 +61,18 @@ impl Pending {
                     durability: level_letter(level).to_owned(),
                     outcome: None,
                 };
-                self.intent(id, record.number, record_out, file);
+                self.intent(record.session, record.number, record_out, file);
             }
-            What::Outcome { text } => self.outcome(&id, record.number, text),
+            What::Outcome { text } => self.outcome(record.session, record.number, text),
         }
     }
 
-    pub(crate) fn intent(&mut self, id: SessionId, number: u64, record: AutonomousRecord, file: u64) {
-        let session = self.sessions.entry(id).or_default();
+    pub(crate) fn intent(&mut self, id: &str, number: u64, record: AutonomousRecord, file: u64) {
+        if !self.sessions.contains_key(id) {
+            let Ok(id) = SessionId::parse(id) else { return };
+            self.sessions.insert(id, Session::default());
+        }
+        let Some(session) = self.sessions.get_mut(id) else { return };
         let expected = session.next + session.waiting.len() as u64;
         // Lower numbers are leaves already: the file was folded before it was left behind.
         if number < expected {
@@ -77,12 +84,12 @@ impl Pending {
             tracing::warn!(expected, number, "records of a session are missing in its spool");
             return;
         }
-        let bytes = serde_json::to_string(&record).map_or(0, |text| text.len()) + 1;
+        let bytes = RECORD_BYTES + record.action.len() + record.kinds.len();
         session.waiting.push_back(Waiting { record, file, bytes });
         *self.by_file.entry(file).or_default() += 1;
     }
 
-    pub(crate) fn outcome(&mut self, id: &SessionId, number: u64, text: &str) {
+    pub(crate) fn outcome(&mut self, id: &str, number: u64, text: &str) {
         let Some(session) = self.sessions.get_mut(id) else { return };
         let at = number.checked_sub(session.next).and_then(|at| usize::try_from(at).ok());
         // An outcome that comes after its record was folded is lost; the record says that it was not seen.
@@ -105,30 +112,40 @@ impl Pending {
         let mut batches = Vec::new();
         for (id, session) in &self.sessions {
             let count = session.ready(now, everything);
-            let mut first = session.next;
+            let mut batch = Batch { session: id.clone(), first: session.next, records: 0 };
             let mut bytes = 0;
-            let mut records = Vec::new();
             for waiting in session.waiting.iter().take(count) {
-                if bytes + waiting.bytes > RECORDS_BYTES_MAX && !records.is_empty() {
-                    let full = std::mem::take(&mut records);
-                    let next = first + full.len() as u64;
-                    batches.push(Batch { session: id.clone(), first, records: full });
-                    (first, bytes) = (next, 0);
+                if bytes + waiting.bytes > RECORDS_BYTES_MAX && batch.records > 0 {
+                    let first = batch.first + batch.records as u64;
+                    let next = Batch { session: id.clone(), first, records: 0 };
+                    batches.push(std::mem::replace(&mut batch, next));
+                    bytes = 0;
                 }
                 bytes += waiting.bytes;
-                records.push(waiting.record.clone());
+                batch.records += 1;
             }
-            if !records.is_empty() {
-                batches.push(Batch { session: id.clone(), first, records });
+            if batch.records > 0 {
+                batches.push(batch);
             }
         }
         batches
     }
 
+    /// The leaf of a batch; none where its records are not here any more.
+    pub(crate) fn leaf(&self, batch: &Batch, now: Timestamp) -> Option<Leaf> {
+        let from = self.sessions.get(&batch.session)?;
+        let skipped = usize::try_from(batch.first.checked_sub(from.next)?).ok()?;
+        let waiting = from.waiting.iter().skip(skipped).take(batch.records);
+        let records: Vec<_> = waiting.map(|waiting| waiting.record.clone()).collect();
+        let (session, first) = (batch.session.clone(), batch.first);
+        let whole = records.len() == batch.records;
+        whole.then(|| Leaf::new(now, Entry::Batch { session, first, records }, Vec::new()))
+    }
+
     /// A batch is a leaf now.
     pub(crate) fn settled(&mut self, batch: &Batch) {
         let Some(session) = self.sessions.get_mut(&batch.session) else { return };
-        for _ in &batch.records {
+        for _ in 0..batch.records {
             let Some(done) = session.waiting.pop_front() else { break };
             session.next += 1;
             if let Some(count) = self.by_file.get_mut(&done.file) {

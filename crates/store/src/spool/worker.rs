@@ -306,7 +306,7 @@ impl Spool {
                 }
             }
             Sink::Memory(memory) => {
-                memory.with_pending(|pending| pending.outcome(&self.session, number, text))
+                memory.with_pending(|pending| pending.outcome(self.session.as_str(), number, text))
             }
         }
         Ok(())
@@ -347,7 +347,7 @@ impl Spool {
                     durability: level_letter(level).to_owned(),
                     outcome: None,
                 };
-                memory.with_pending(|pending| pending.intent(self.session.clone(), number, record, 0));
+                memory.with_pending(|pending| pending.intent(self.session.as_str(), number, record, 0));
                 Ok((number, None))
             }
         }
