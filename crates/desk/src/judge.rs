@@ -8,7 +8,7 @@ use countersign_core::requirement::Requirement;
 use countersign_core::verdict::{Reason, Verdict};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// An action as it is put to policy.
@@ -35,7 +35,7 @@ pub enum Judged {
     Deny(Refusal),
 }
 
-/// Proof that policy allows an action. Made only by [`Desk::judge`].
+/// Proof that policy allows an action. Made only by [`Desk::judge`] and [`Desk::judge_kept`].
 #[derive(Debug, Clone)]
 pub struct Allowed {
     pub(crate) obligations: Arc<Obligations>,
@@ -48,6 +48,36 @@ pub struct Held {
     pub(crate) requirement: Requirement,
     pub(crate) obligations: Obligations,
     pub(crate) reasons: Vec<Reason>,
+}
+
+/// What one connection was allowed, by the very analysis that was judged: what it asks for most it asks for again and
+/// again. Belongs to one identity and one target.
+#[derive(Debug)]
+pub struct Kept<T> {
+    labels: BTreeSet<Label>,
+    reason: Option<String>,
+    /// By the analysis's place in memory, which is its own as long as it is kept here.
+    allowed: HashMap<usize, (Arc<T>, Allowed)>,
+}
+
+/// How many answers are kept for a connection.
+const KEPT_MAX: usize = 64;
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { labels: BTreeSet::new(), reason: None, allowed: HashMap::new() }
+    }
+}
+
+impl<T> Kept<T> {
+    /// Forgets what was answered under other labels or for another reason.
+    fn fits(&mut self, question: &Question<'_>) {
+        if self.labels != *question.session_labels || self.reason.as_deref() != question.reason {
+            self.allowed.clear();
+            self.labels.clone_from(question.session_labels);
+            self.reason = question.reason.map(str::to_owned);
+        }
+    }
 }
 
 impl Allowed {
@@ -75,6 +105,27 @@ impl Held {
 }
 
 impl Desk {
+    /// As [`Self::judge`], for an impact that is all that `analysis` says. What was allowed for the same analysis, to the
+    /// same identity and at the same target, is allowed again, as long as it changes nothing and no policy reads the
+    /// time. `kept` belongs to that identity and target.
+    pub fn judge_kept<T>(&self, kept: &mut Kept<T>, analysis: &Arc<T>, question: &Question<'_>) -> Judged {
+        kept.fits(question);
+        let place = Arc::as_ptr(analysis).addr();
+        if let Some((_, allowed)) = kept.allowed.get(&place) {
+            return Judged::Allow(allowed.clone());
+        }
+        let judged = self.judge(question);
+        if let (Judged::Allow(allowed), false, false) =
+            (&judged, question.impact.may_change(), self.shared.bundle.reads_time())
+        {
+            if kept.allowed.len() >= KEPT_MAX {
+                kept.allowed.clear();
+            }
+            kept.allowed.insert(place, (Arc::clone(analysis), allowed.clone()));
+        }
+        judged
+    }
+
     /// Puts an action to policy. Whatever goes wrong on the way is a denial.
     pub fn judge(&self, question: &Question<'_>) -> Judged {
         let now = match self.shared.clock.now() {

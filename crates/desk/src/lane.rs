@@ -86,7 +86,7 @@ impl Lane {
     pub fn pass<'a>(
         &mut self,
         allowed: &Allowed,
-        action: &[&[u8]],
+        action: &[u8],
         payload: &'a [u8],
     ) -> Result<Granted<'a>, Refusal> {
         if allowed.obligations.flushed {
@@ -103,7 +103,7 @@ impl Lane {
     pub async fn pass_flushed<'a>(
         &mut self,
         allowed: &Allowed,
-        action: &[&[u8]],
+        action: &[u8],
         payload: &'a [u8],
     ) -> Result<Granted<'a>, Refusal> {
         let flushed = self.spool.intent_flushed(&self.autonomous(allowed, action));
@@ -125,9 +125,9 @@ impl Lane {
         }
     }
 
-    fn autonomous<'b>(&self, allowed: &'b Allowed, action: &[&[u8]]) -> Autonomous<'b> {
-        let parts: Vec<&[u8]> = std::iter::once(self.salt.as_slice()).chain(action.iter().copied()).collect();
-        Autonomous { t: self.desk.shared.clock.read(), action: sha256_parts(&parts), kinds: &allowed.kinds }
+    fn autonomous<'b>(&self, allowed: &'b Allowed, action: &[u8]) -> Autonomous<'b> {
+        let action = sha256_parts(&[&self.salt, action]);
+        Autonomous { t: self.desk.shared.clock.read(), action, kinds: &allowed.kinds }
     }
 }
 

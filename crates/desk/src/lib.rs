@@ -23,7 +23,7 @@ pub use claim::{Claim, FreshAction};
 pub use clock::Clock;
 pub use enrol::{EnrolError, Enrolled, PreparedEnrolment, ProposedKey};
 pub use execution::{Cleared, Execution, Granted, Report};
-pub use judge::{Allowed, Held, Judged, Question};
+pub use judge::{Allowed, Held, Judged, Kept, Question};
 pub use lane::{Lane, LaneOutcome};
 pub use limits::Limits;
 pub use open::Draft;

@@ -107,13 +107,12 @@ async fn an_unlabelled_read_waits_for_no_flush_and_everything_else_does() {
         tokio::task::yield_now().await;
     }
     faults.sync_fails.store(true, Ordering::SeqCst);
-    assert!(lane.pass(&labelled, &[b"a"], b"").is_err(), "its record must be flushed first");
-    let (bytes, execution) =
-        lane.pass(&plain, &[b"a"], b"SELECT 1").expect("no flush was asked for").release();
+    assert!(lane.pass(&labelled, b"a", b"").is_err(), "its record must be flushed first");
+    let (bytes, execution) = lane.pass(&plain, b"a", b"SELECT 1").expect("no flush was asked for").release();
     assert_eq!(bytes, b"SELECT 1");
     lane.finish(execution, countersign_desk::LaneOutcome::Rows(1));
     assert!(
-        lane.pass_flushed(&labelled, &[b"a"], b"").await.is_err(),
+        lane.pass_flushed(&labelled, b"a", b"").await.is_err(),
         "and a flush that fails lets nothing pass"
     );
     drop((lane, world));

@@ -93,6 +93,11 @@ impl Bundle {
         verdict
     }
 
+    /// Whether any policy reads the time: then no answer holds for longer than the moment.
+    pub const fn reads_time(&self) -> bool {
+        self.reads.time || self.reads.hour || self.reads.weekday
+    }
+
     /// How many answers are kept, for metrics. Never more than a fixed number.
     pub fn cached(&self) -> usize {
         self.cache.len()

@@ -28,7 +28,7 @@ use countersign_identity::people::{People, PersonEntry, PseudonymKey};
 use countersign_identity::tokens::{AgentIdentity, Claims, TokenKey, authenticate_agent, issue};
 use countersign_ledger::note::{KeyName, NoteSigner};
 use countersign_ledger::sign::ed25519::GateKey;
-use countersign_policy::{Bundle, Settings, default_sources};
+use countersign_policy::{Bundle, Settings, Source, default_sources};
 use countersign_store::{Disk, Options, Recovery, Store, StoreKeys};
 use soft::Passkey;
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,10 +61,12 @@ pub fn people() -> People {
     People::load(list.into_iter().map(entry).collect(), &PseudonymKey::new(&[7; 32])).unwrap()
 }
 
-pub fn bundle() -> Bundle {
+pub fn bundle(more: Option<&str>) -> Bundle {
     let approvers = ["ada", "grace", "olga"].map(name).into_iter().collect();
     let groups = BTreeMap::from([(GroupName::parse("approvers").unwrap(), approvers)]);
-    Bundle::load(&default_sources(), &Settings { groups, label_masks: BTreeMap::new() }).unwrap()
+    let more = more.map(|text| Source { name: "more.cedar".to_owned(), text: text.to_owned() });
+    let sources: Vec<Source> = default_sources().into_iter().chain(more).collect();
+    Bundle::load(&sources, &Settings { groups, label_masks: BTreeMap::new() }).unwrap()
 }
 
 pub fn agent(people: &People) -> Authenticated<AgentIdentity> {
@@ -96,9 +98,25 @@ pub fn store_keys() -> StoreKeys {
     StoreKeys { vault: Secret::new([6; 32]), log }
 }
 
+/// A read, of labelled columns or of none.
+pub fn read(labels: &[&str]) -> (Target, Impact) {
+    let draft = draft("SELECT id FROM orders", 1);
+    let table = TableName { schema: "public".to_owned(), name: "orders".to_owned() };
+    let labels: BTreeSet<Label> = labels.iter().map(|label| Label::parse(label).unwrap()).collect();
+    let reach = vec![Reach { table: table.clone(), labels: labels.clone(), own: false, unknown: false }];
+    let pairs = [(Kind::Read, Resource::Table(table))].into();
+    (draft.target, Impact { pairs, reach, labels, ..draft.impact })
+}
+
 impl World {
     pub async fn in_memory() -> Self {
-        Self::with(Store::in_memory(store_keys()), Recovery { clean: true, ..Recovery::default() }).await
+        Self::with_policy(None).await
+    }
+
+    /// In memory, with a policy of one's own beside the shipped ones.
+    pub async fn with_policy(more: Option<&str>) -> Self {
+        let recovery = Recovery { clean: true, ..Recovery::default() };
+        Self::with(Store::in_memory(store_keys()), recovery, bundle(more)).await
     }
 
     pub async fn in_folder(folder: &Path) -> Self {
@@ -108,10 +126,10 @@ impl World {
     pub async fn on_disk(folder: &Path, disk: Disk) -> Self {
         let options = Options { disk, ..Options::default() };
         let (store, recovery) = Store::open(folder, store_keys(), options).unwrap();
-        Self::with(store, recovery).await
+        Self::with(store, recovery, bundle(None)).await
     }
 
-    async fn with(store: Store, recovery: Recovery) -> Self {
+    async fn with(store: Store, recovery: Recovery, bundle: Bundle) -> Self {
         let people = people();
         let hand = Arc::new(AtomicI64::new(soft::NOW.micros()));
         let read = Arc::clone(&hand);
@@ -120,7 +138,7 @@ impl World {
         let first_approver = people.person(&name("ada")).unwrap().pseudonym.clone();
         let parts = Parts {
             store,
-            bundle: bundle(),
+            bundle,
             policy: Digest::of_bytes(b"policy"),
             people,
             gate_key: GateKey::from_seed(&[8; 32]).unwrap(),
@@ -196,19 +214,10 @@ impl World {
 
     /// Policy's yes to a read, of labelled columns or of none.
     pub fn allowed(&self, labels: &[&str]) -> Allowed {
-        let draft = draft("SELECT id FROM orders", 1);
-        let table = TableName { schema: "public".to_owned(), name: "orders".to_owned() };
-        let labels: BTreeSet<Label> = labels.iter().map(|label| Label::parse(label).unwrap()).collect();
-        let reach = vec![Reach { table: table.clone(), labels: labels.clone(), own: false, unknown: false }];
-        let pairs = [(Kind::Read, Resource::Table(table))].into();
-        let impact = Impact { pairs, reach, labels, ..draft.impact };
-        let question = Question {
-            identity: &self.agent,
-            target: &draft.target,
-            impact: &impact,
-            session_labels: &BTreeSet::new(),
-            reason: None,
-        };
+        let (target, impact) = read(labels);
+        let none = BTreeSet::new();
+        let (identity, target, impact) = (&self.agent, &target, &impact);
+        let question = Question { identity, target, impact, session_labels: &none, reason: None };
         match self.desk.judge(&question) {
             Judged::Allow(allowed) => allowed,
             Judged::Hold(_) | Judged::Deny(_) => panic!("a read must pass"),

@@ -5,7 +5,7 @@ use super::codec::frontend::Bind;
 use super::codec::{CodecError, Format};
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
-use super::session::{Portal, Session, Setting};
+use super::session::{Analysed, Portal, Session, Setting};
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
 use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output, What};
@@ -49,23 +49,26 @@ pub struct ClientAction {
     /// The exact text.
     pub text: Arc<str>,
     /// The bind values.
-    pub params: Vec<Param>,
+    pub params: Arc<[Param]>,
     /// The result formats that were asked for.
-    pub result_formats: Vec<i16>,
+    pub result_formats: Arc<[i16]>,
+    /// What the text was found to do when it was prepared.
+    pub analysed: Option<Analysed>,
 }
 
 impl ClientAction {
     /// The action of a simple query.
     pub fn simple(text: &str) -> Self {
-        Self { text: text.into(), params: Vec::new(), result_formats: Vec::new() }
+        Self { text: text.into(), params: [].into(), result_formats: [].into(), analysed: None }
     }
 
     /// The action of a portal.
     pub fn of_portal(portal: &Portal) -> Self {
         Self {
             text: Arc::clone(&portal.statement.sql),
-            params: portal.params.clone(),
-            result_formats: portal.result_formats.clone(),
+            params: Arc::clone(&portal.params),
+            result_formats: Arc::clone(&portal.result_formats),
+            analysed: portal.statement.analysed.clone(),
         }
     }
 
@@ -88,19 +91,19 @@ impl ClientAction {
         self.params.iter().map(|param| param.type_oid).filter(|oid| *oid >= FIRST_USER_OID).collect()
     }
 
-    /// What is digested for the record of the fast lane: the text and the values, with their lengths.
-    pub fn digest_parts(&self) -> Vec<Vec<u8>> {
-        let mut parts = vec![self.text.len().to_be_bytes().to_vec(), self.text.as_bytes().to_vec()];
-        for param in &self.params {
+    /// Writes what is digested for the record of the fast lane: the text and the values, with their lengths.
+    pub fn write_digested(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.text.len().to_be_bytes());
+        out.extend_from_slice(self.text.as_bytes());
+        for param in &*self.params {
             match &param.value {
                 Some(Base64(bytes)) => {
-                    parts.push(bytes.len().to_be_bytes().to_vec());
-                    parts.push(bytes.clone());
+                    out.extend_from_slice(&bytes.len().to_be_bytes());
+                    out.extend_from_slice(bytes);
                 }
-                None => parts.push(u64::MAX.to_be_bytes().to_vec()),
+                None => out.extend_from_slice(&u64::MAX.to_be_bytes()),
             }
         }
-        parts
     }
 }
 
@@ -121,7 +124,7 @@ fn whole_number(param: &Param) -> Option<u64> {
 }
 
 /// The bind values of a Bind message, with the types that Parse named.
-pub fn params(bind: &Bind<'_>, types: &[u32]) -> Vec<Param> {
+pub fn params(bind: &Bind<'_>, types: &[u32]) -> Arc<[Param]> {
     let param = |(at, value): (usize, &Option<&[u8]>)| Param {
         type_oid: types.get(at).copied().unwrap_or(0),
         format: match bind.param_format(at) {
@@ -155,8 +158,8 @@ pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysi
         role: site.role.to_owned(),
         settings,
         statement: Base64(action.text.as_bytes().to_vec()),
-        params: action.params.clone(),
-        result_formats: action.result_formats.clone(),
+        params: action.params.to_vec(),
+        result_formats: action.result_formats.to_vec(),
         definitions: analysis.definitions.clone(),
         rewriter: REWRITER,
     }

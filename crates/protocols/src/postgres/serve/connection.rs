@@ -13,16 +13,16 @@ use super::client::ClientStream;
 use super::facts::{Change, Facts, Snapshot};
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
-use crate::sql::NotUnderstood;
 use crate::sql::session::SessionState;
 use crate::sql::shape::{AnalysisCache, StateId};
+use crate::sql::{Analysis, NotUnderstood};
 use bytes::BytesMut;
 use countersign_core::action::Target;
 use countersign_core::id::{ID_BYTES, SessionId};
 use countersign_core::lifecycle::End;
 use countersign_core::refusal::Refusal;
 use countersign_core::view::SoFar;
-use countersign_desk::{Lane, LaneOutcome, Report};
+use countersign_desk::{Kept, Lane, LaneOutcome, Report};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
 use std::sync::{Arc, Mutex};
@@ -95,6 +95,10 @@ pub(super) struct Connection {
     pub(super) facts: Facts,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) cache: Arc<Mutex<AnalysisCache>>,
+    /// What policy allowed it.
+    pub(super) allowed: Kept<Analysis>,
+    /// What is digested of the action at hand.
+    pub(super) digested: Vec<u8>,
     pub(super) state_id: Option<(SessionState, u64, StateId)>,
     pub(super) so_far: SoFar,
     pub(super) signal: Arc<CancelSignal>,
@@ -177,6 +181,8 @@ impl Connection {
             lane,
             facts,
             cache,
+            allowed: Kept::default(),
+            digested: Vec::new(),
             state_id: None,
             so_far: SoFar::default(),
             signal: Arc::clone(&opened.cancel.signal),

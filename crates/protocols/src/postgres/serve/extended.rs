@@ -7,7 +7,7 @@ use super::super::codec::write::{self, Report, Severity};
 use super::super::codec::{RawMessage, write_frontend};
 use super::super::plan::MaskPlan;
 use super::super::reply::{Expect, Rows};
-use super::super::session::{PORTALS_BYTES_MAX, PORTALS_MAX, PREPARED_MAX, Portal, Prepared};
+use super::super::session::{Analysed, PORTALS_BYTES_MAX, PORTALS_MAX, PREPARED_MAX, Portal, Prepared};
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
@@ -66,13 +66,16 @@ impl Connection {
         if let Some(refusal) = self.bring_up_to_date().await? {
             return self.refuse_extended(refusal).await;
         }
-        if let Err(error) = self.analyse(&sql).await {
-            let refusal = not_understood(error);
-            self.shared.desk.refused(&self.id, &refusal);
-            return self.refuse_extended(refusal).await;
-        }
+        let analysed = match self.analyse(&sql).await {
+            Ok(analysis) => self.state_id().ok().map(|state| Analysed { state, analysis }),
+            Err(error) => {
+                let refusal = not_understood(error);
+                self.shared.desk.refused(&self.id, &refusal);
+                return self.refuse_extended(refusal).await;
+            }
+        };
         let param_types = parse.param_types.as_slice().into();
-        let prepared = Prepared { sql, param_types, epoch: self.epoch(), by_sql: false };
+        let prepared = Prepared { sql, param_types, epoch: self.epoch(), by_sql: false, analysed };
         self.pipeline.push_parse(frame, parse.name.to_owned(), prepared);
         Ok(())
     }

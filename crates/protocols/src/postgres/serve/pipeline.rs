@@ -224,6 +224,13 @@ impl Pipeline {
         std::mem::take(&mut self.queue)
     }
 
+    /// Gives back what [`Self::take`] took, emptied, so that its room need not be made again.
+    pub(super) fn reuse(&mut self, emptied: Vec<Queued>) {
+        if self.queue.capacity() == 0 && emptied.is_empty() && emptied.capacity() <= GATHERED_MAX {
+            self.queue = emptied;
+        }
+    }
+
     /// The end of a pipeline: nothing of it is left.
     pub(super) fn clear(&mut self) {
         let _ = self.take();

@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 /// How long the server may count rows for a card.
 const COUNT_MILLIS_MAX: u32 = 2_000;
+/// Bytes of the buffer for what is digested that a connection keeps.
+const DIGESTED_BYTES_KEPT: usize = 4 << 10;
 
 /// What becomes of an action.
 pub(super) enum Decision {
@@ -177,22 +179,19 @@ impl Connection {
     }
 
     /// Puts an analysed action to policy.
-    pub(super) fn judge(&self, analysis: &Analysis, action: &ClientAction) -> Judged {
-        let with_values;
-        let bounded_by_values = analysis.statements.iter().any(|s| !s.limit_params.is_empty());
-        let impact = if bounded_by_values {
-            with_values = action.impact(analysis);
-            &with_values
-        } else {
-            &analysis.joined
-        };
-        self.shared.desk.judge(&countersign_desk::Question {
+    pub(super) fn judge(&mut self, analysis: &Arc<Analysis>, action: &ClientAction) -> Judged {
+        let question = |impact| countersign_desk::Question {
             identity: &self.identity,
             target: &self.target,
             impact,
             session_labels: &self.so_far.labels,
             reason: self.session.reason.as_deref(),
-        })
+        };
+        let bounded_by_values = analysis.statements.iter().any(|s| !s.limit_params.is_empty());
+        if bounded_by_values {
+            return self.shared.desk.judge(&question(&action.impact(analysis)));
+        }
+        self.shared.desk.judge_kept(&mut self.allowed, analysis, &question(&analysis.joined))
     }
 
     /// What a text would do, from the cache or from the parser. From the cache it may lack what belongs to one
@@ -209,7 +208,11 @@ impl Connection {
     /// What an action would do: from the cache, but where the client named types of its own for the values.
     async fn analyse_action(&mut self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
         if action.user_types().is_empty() {
-            return self.analyse(&action.text).await;
+            let state = self.state_id()?;
+            return match &action.analysed {
+                Some(analysed) if analysed.state == state => Ok(Arc::clone(&analysed.analysis)),
+                _ => self.analyse(&action.text).await,
+            };
         }
         self.analyse_whole(action).await
     }
@@ -235,7 +238,7 @@ impl Connection {
         answer.await.unwrap_or(Err(NotUnderstood::Failed))
     }
 
-    fn state_id(&mut self) -> Result<StateId, NotUnderstood> {
+    pub(super) fn state_id(&mut self) -> Result<StateId, NotUnderstood> {
         let epoch = self.snapshot.epoch;
         if let Some((state, of, id)) = &self.state_id {
             if *of == epoch && *state == self.session.state {
@@ -276,13 +279,15 @@ impl Connection {
         action: &ClientAction,
         payload: &'a [u8],
     ) -> Result<(&'a [u8], Execution), Refusal> {
-        let parts = action.digest_parts();
-        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        self.digested.clear();
+        action.write_digested(&mut self.digested);
         let granted = if allowed.obligations().flushed {
-            self.lane.pass_flushed(allowed, &parts, payload).await
+            self.lane.pass_flushed(allowed, &self.digested, payload).await
         } else {
-            self.lane.pass(allowed, &parts, payload)
+            self.lane.pass(allowed, &self.digested, payload)
         };
+        // What was large once need not be held on to.
+        self.digested.shrink_to(DIGESTED_BYTES_KEPT);
         Ok(granted?.release())
     }
 

@@ -142,7 +142,8 @@ impl Connection {
     }
 
     fn enqueue_all(&mut self) {
-        for queued in self.pipeline.take() {
+        let mut gathered = self.pipeline.take();
+        for queued in gathered.drain(..) {
             let commits = matches!(&queued.expect, Expect::Rows(rows) if ends_transaction(rows.analysis()));
             if commits && self.session.state.definitions_in_doubt {
                 self.begin_change();
@@ -150,6 +151,7 @@ impl Connection {
             self.upout.extend_from_slice(&queued.frame);
             self.replies.expect(queued.expect);
         }
+        self.pipeline.reuse(gathered);
     }
 
     // Whether something failed.

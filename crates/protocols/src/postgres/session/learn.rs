@@ -128,7 +128,8 @@ impl Session {
                 // As with Parse, the server keeps it whatever becomes of the transaction.
                 if let Some(inner) = text.get(range.clone()).filter(|inner| self.may_keep(inner, 0)) {
                     let sql = inner.trim_end().into();
-                    let prepared = Prepared { sql, param_types: [].into(), epoch, by_sql: true };
+                    let prepared =
+                        Prepared { sql, param_types: [].into(), epoch, by_sql: true, analysed: None };
                     self.prepared.insert(name.clone(), prepared);
                 }
             }

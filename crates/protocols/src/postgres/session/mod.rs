@@ -6,7 +6,9 @@ mod learn;
 pub use learn::{defines, leaves_no_trace, shifts_meaning};
 
 use super::codec::TransactionStatus;
+use crate::sql::Analysis;
 use crate::sql::session::SessionState;
+use crate::sql::shape::StateId;
 use countersign_core::effect::Param;
 use countersign_desk::Execution;
 use std::collections::{BTreeSet, HashMap};
@@ -37,6 +39,17 @@ pub struct Prepared {
     pub epoch: u64,
     /// By PREPARE and not by Parse: the types that it gave to its parameters are not known here.
     pub by_sql: bool,
+    /// What it was found to do when it was prepared.
+    pub analysed: Option<Analysed>,
+}
+
+/// What a text was found to do, and under which state: under another it may do something else.
+#[derive(Clone)]
+pub struct Analysed {
+    /// The state.
+    pub state: StateId,
+    /// What it does.
+    pub analysis: Arc<Analysis>,
 }
 
 /// A portal: a statement with its values.
@@ -46,9 +59,9 @@ pub struct Portal {
     /// The name of the statement at the server.
     pub statement_name: String,
     /// The values.
-    pub params: Vec<Param>,
+    pub params: Arc<[Param]>,
     /// The result formats that were asked for.
-    pub result_formats: Vec<i16>,
+    pub result_formats: Arc<[i16]>,
     /// Bytes that it takes.
     pub bytes: usize,
     /// The settings under which it was bound, by [`Session::state_version`]: names in it mean what they meant then.
