@@ -14,9 +14,12 @@ use world::{World, read, soft};
 
 #[tokio::test]
 async fn what_was_allowed_once_is_judged_anew_under_other_labels_for_another_reason_and_at_another_time() {
-    let conditions =
-        ["context.session_labels.contains(\"pii\")", "context.reason == \"because\"", "context.hour >= 12"];
-    for condition in conditions {
+    let conditions: [(&str, &[&str], Option<&str>); 3] = [
+        ("context.session_labels.contains(\"pii\")", &["pii"], None),
+        ("context.reason == \"because\"", &[], Some("because")),
+        ("context.hour >= 12", &[], None),
+    ];
+    for (condition, labels, reason) in conditions {
         let policy = format!(
             "@id(\"h\") @hold(\"1 of approvers\") @reason(\"why\") forbid (principal, action, resource) when {{ {condition} }};"
         );
@@ -34,7 +37,7 @@ async fn what_was_allowed_once_is_judged_anew_under_other_labels_for_another_rea
         world.hand.store(midnight + 86_400_000_000, Ordering::SeqCst);
         assert!(is_allowed(&[], None) && is_allowed(&[], None), "{condition}");
         world.hand.fetch_add(13 * 3_600_000_000, Ordering::SeqCst);
-        assert!(!is_allowed(&["pii"], Some("because")), "{condition}");
+        assert!(!is_allowed(labels, reason), "{condition}");
     }
 }
 
