@@ -25,7 +25,7 @@ CREATE SEQUENCE app.tickets;
 CREATE TYPE app.mood AS ENUM ('ok','bad');
 CREATE TABLE app.moods (id int PRIMARY KEY, mood app.mood);
 INSERT INTO app.moods VALUES (1,'ok');
-CREATE FUNCTION public.wipe() RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$ DECLARE n bigint; BEGIN DELETE FROM order_items WHERE id = (SELECT max(id) FROM order_items); GET DIAGNOSTICS n = ROW_COUNT; RETURN n; END $$;
+CREATE FUNCTION public.wipe() RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$ DECLARE n bigint; BEGIN DELETE FROM public.order_items WHERE id = (SELECT max(id) FROM public.order_items); GET DIAGNOSTICS n = ROW_COUNT; RETURN n; END $$;
 -- same name as a built-in, other number of arguments, one of a user's type
 CREATE FUNCTION public.md5(app.mood, int) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT wipe()::text';
 -- same name as a built-in, taking a row type
@@ -47,7 +47,7 @@ CREATE VIEW json_view AS SELECT id, json_value(to_jsonb(id), '$') AS v FROM prod
 CREATE FUNCTION public.secret_email(bigint) RETURNS text LANGUAGE sql SECURITY DEFINER AS 'SELECT email FROM customers WHERE id=$1';
 CREATE PROCEDURE app.work() LANGUAGE plpgsql AS $$ BEGIN DELETE FROM order_items WHERE id=1; END $$;
 -- a column whose name later grammars take for syntax
-CREATE TABLE app.logins (id bigint PRIMARY KEY, system_user text NOT NULL, at timestamptz DEFAULT now());
+CREATE TABLE app.logins (id bigint PRIMARY KEY, "system_user" text NOT NULL, at timestamptz DEFAULT now());
 INSERT INTO app.logins VALUES (1,'alice@secret.example');
 -- tables of the same name elsewhere
 CREATE TABLE features.customers (id bigint, email text, country text);
@@ -143,10 +143,10 @@ ANALYZE;
 -- r2: round two
 CREATE DOMAIN app.def_dom AS xml DEFAULT query_to_xml('SELECT wipe()', true, true, '');
 CREATE TABLE features.dom_default (id bigint PRIMARY KEY, x app.def_dom);
-CREATE FUNCTION app.bucket(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1; END $$;
+CREATE FUNCTION app.bucket(bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM public.wipe(); RETURN $1; END $$;
 CREATE TABLE features.by_expr (id bigint, v int) PARTITION BY RANGE (app.bucket(id));
 CREATE TABLE features.by_expr_1 PARTITION OF features.by_expr DEFAULT;
-CREATE FUNCTION app.json_cmp(json, json) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN bttextcmp($1::text,$2::text); END $$;
+CREATE FUNCTION app.json_cmp(json, json) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM public.wipe(); RETURN bttextcmp($1::text,$2::text); END $$;
 CREATE FUNCTION app.json_lt(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) < 0';
 CREATE FUNCTION app.json_le(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) <= 0';
 CREATE FUNCTION app.json_eq(json, json) RETURNS bool LANGUAGE sql IMMUTABLE AS 'SELECT app.json_cmp($1,$2) = 0';
@@ -162,14 +162,14 @@ CREATE OPERATOR CLASS app.mood_ops DEFAULT FOR TYPE app.mood USING btree AS FUNC
 CREATE TABLE app.docs (id bigint PRIMARY KEY, j json, c xml);
 INSERT INTO app.docs VALUES (1,'{"a":1}'),(2,'{"a":2}');
 -- a partitioned table by hash with an operator class of the user's
-CREATE FUNCTION app.h8(bigint,bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1; END $$;
+CREATE FUNCTION app.h8(bigint,bigint) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM public.wipe(); RETURN $1; END $$;
 CREATE OPERATOR CLASS app.h8_ops FOR TYPE bigint USING hash AS OPERATOR 1 =, FUNCTION 2 app.h8(bigint,bigint);
 CREATE TABLE features.by_hash (id bigint, v int) PARTITION BY HASH (id app.h8_ops);
 CREATE TABLE features.by_hash_0 PARTITION OF features.by_hash FOR VALUES WITH (MODULUS 1, REMAINDER 0);
 CREATE TABLE app.oddly (id bigint PRIMARY KEY, oid text);
 INSERT INTO app.oddly VALUES (1,'odd@secret.example');
 -- a range type whose subtype difference and canonical are code
-CREATE FUNCTION app.fdiff(float8,float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM wipe(); RETURN $1-$2; END $$;
+CREATE FUNCTION app.fdiff(float8,float8) RETURNS float8 LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM public.wipe(); RETURN $1-$2; END $$;
 CREATE TYPE app.frange AS RANGE (subtype = float8, subtype_diff = app.fdiff);
 CREATE TABLE features.ranged (id bigint PRIMARY KEY, r app.frange);
 -- a view with a default, a view over a function's result, ON SELECT of a composite function

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod kill9;
+mod servers;
 mod steps;
 mod test;
 mod tidy;
@@ -28,6 +29,11 @@ const CHORES: &[Chore] = &[
         name: "test",
         about: "every test, with the time of each suite (./test sets up and calls this)",
         run: test::run,
+    },
+    Chore {
+        name: "servers",
+        about: "the end-to-end tests against every PostgreSQL that is found here, or in the folders given",
+        run: servers::run,
     },
     Chore {
         name: "demo",

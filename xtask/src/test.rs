@@ -1,5 +1,6 @@
-//! `cargo xtask test`: builds once, runs every suite, and counts. More arguments go to `cargo test`; with `-p CRATE`
-//! only that crate's suites run.
+//! `cargo xtask test`: builds once, runs every suite, and counts; what speaks with a server is run again on a second
+//! PostgreSQL where there is one. More arguments go to `cargo test`, and then nothing is run again; with `-p CRATE` only
+//! that crate's suites run.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Command;
@@ -8,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use countersign_sim::scratch::work_tree;
 
+use crate::servers;
 use crate::steps::{PROFILE, cargo, run as run_command, step};
 
 /// Runs the chore.
@@ -27,7 +29,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
     test.env("COUNTERSIGN_BIN", work_tree().join("target/quick/countersign"));
     // A backtrace through the runtime hides the words of the error, which say more.
     test.env("RUST_BACKTRACE", "0");
-    let (suites, failures, exited_well) = count(test)?;
+    let (mut suites, mut failures, mut exited_well) = count(test)?;
+    if arguments.is_empty() {
+        if let Some((server, again)) = servers::second()? {
+            println!("\n==> again, on PostgreSQL {}", server.version);
+            let (more, more_failures, well) = count(again)?;
+            let named =
+                |suite: Suite| Suite { name: format!("{} on {}", suite.name, server.version), ..suite };
+            suites.extend(more.into_iter().map(named));
+            failures.told.extend(more_failures.told);
+            exited_well &= well;
+        }
+    }
     report(&suites);
     failures.report();
     let sum = |part: fn(&Suite) -> u64| suites.iter().map(part).sum::<u64>();

@@ -3,13 +3,23 @@
 
 mod shared;
 
+use countersign_sim::clients;
 use countersign_sim::house::{AGENT, Held, House};
 use countersign_sim::psql::Psql;
 use countersign_sim::scratch_pg::Options;
 use countersign_sim::tls::{Authority, Issued};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, RootCertStore};
+use shared::raw::extended::{cells, query};
+use shared::raw::{Raw, SSL_REQUEST, sqlstate, startup_of};
 use shared::{WITHIN, ended};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// A house whose server, gate and pages have certificates of one authority; another authority lies beside it.
 async fn house_with_tls() -> House {
@@ -81,6 +91,107 @@ async fn both_sides_are_encrypted_and_each_proves_itself_to_the_other() {
     waiting.signal("INT").unwrap();
     waiting.ended(WITHIN).await.unwrap();
     assert!(waiting.said().contains("canceling statement due to user request"), "{}", waiting.said());
+}
+
+/// Speaks TLS with the gate, at once or after asking for it, and names these protocols. None where the gate refuses.
+async fn speak_tls(house: &House, at_once: bool, protocols: &[&str]) -> Option<Raw> {
+    let mut tls = dial_tls(house, at_once, protocols).await?;
+    // In TLS 1.3 the client is done before it can hear that it is refused.
+    tls.write_all(&startup_of(AGENT, 2, &[])).await.ok()?;
+    match tls.read_u8().await {
+        Ok(first) => {
+            assert_eq!(first, b'R', "asks for the token");
+            let mut rest = [0; 8];
+            tls.read_exact(&mut rest).await.unwrap();
+            Some(Raw::over(tls))
+        }
+        Err(_) => None,
+    }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_at_once_by_its_name_or_after_asking_for_it_and_cancels_go_either_way() {
+    let mut house = house_with_tls().await;
+    house.serve().await.unwrap();
+    for (at_once, protocols, opens) in [
+        (true, vec!["postgresql"], true),
+        (true, vec!["h2", "postgresql"], true),
+        (true, vec![], false),
+        (true, vec!["http/1.1"], false),
+        (false, vec![], true),
+        (false, vec!["postgresql"], true),
+        (false, vec!["http/1.1"], false),
+    ] {
+        let raw = speak_tls(&house, at_once, &protocols).await;
+        assert_eq!(raw.is_some(), opens, "at once: {at_once}, {protocols:?}");
+        let Some(mut raw) = raw else { continue };
+        raw.login_with(&[], &house).await;
+        assert_eq!(cells(&raw.ask(&[&query("SELECT 7")]).await), ["7"]);
+        // A cancel request comes over TLS of either kind, and in clear.
+        for way in [Some(true), Some(false), None] {
+            raw.send(&query("DELETE FROM order_items WHERE id = 5")).await;
+            raw.held().await;
+            let other = match way {
+                None => Raw::dial(&house).await,
+                Some(at_once) => Raw::over(dial_tls(&house, at_once, &["postgresql"]).await.unwrap()),
+            };
+            raw.canceller().cancel_over(other).await;
+            let said = raw.until(b'Z').await;
+            assert_eq!(sqlstate(&said).as_deref(), Some("57014"), "{way:?}: {said:?}");
+        }
+    }
+}
+
+/// TLS over which nothing is said yet.
+async fn dial_tls(house: &House, at_once: bool, protocols: &[&str]) -> Option<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(house.folder().join("ca.pem")).unwrap()).unwrap();
+    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap();
+    if !at_once {
+        stream.write_all(&SSL_REQUEST).await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'S');
+    }
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.ok()
+}
+
+/// PostgreSQL's own client library of version 18, which asks for no less than protocol 3.2, speaks TLS at once, and sends
+/// its cancel requests over TLS.
+const NEWEST_LIBRARY: &str = "
+import psycopg, threading
+assert psycopg.pq.version() >= 180000
+held = threading.Event()
+with psycopg.connect(autocommit=True) as conn:
+    print(conn.execute('SELECT count(*) FROM products').fetchone()[0])
+    conn.add_notice_handler(lambda notice: held.set())
+    watch = threading.Thread(target=lambda: (held.wait(60), conn.cancel_safe()))
+    watch.start()
+    try:
+        conn.execute('DELETE FROM order_items WHERE id = 6')
+    except psycopg.errors.QueryCanceled:
+        print('cancelled')
+    watch.join()
+";
+
+#[tokio::test]
+async fn the_newest_client_library_is_spoken_to_in_its_newest_ways() {
+    let mut house = house_with_tls().await;
+    house.serve().await.unwrap();
+    for negotiation in ["direct", "postgres"] {
+        let url = format!(
+            "host=localhost hostaddr=127.0.0.1 port={} user={AGENT} dbname=shop sslmode=verify-full \
+             sslnegotiation={negotiation} min_protocol_version=3.2 max_protocol_version=latest",
+            house.ports.gate
+        );
+        let program = NEWEST_LIBRARY.replace("connect(", &format!("connect({url:?}, "));
+        let mut python = Command::new(clients::python().unwrap());
+        python.args(["-c", &program]).env("PGPASSWORD", &house.token);
+        let done = python.env("PGSSLROOTCERT", house.folder().join("ca.pem")).output().unwrap();
+        let out = String::from_utf8_lossy(&done.stdout);
+        assert_eq!(out, "200\ncancelled\n", "{negotiation}: {}", String::from_utf8_lossy(&done.stderr));
+    }
 }
 
 #[tokio::test]

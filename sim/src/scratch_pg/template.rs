@@ -81,7 +81,10 @@ impl Installation {
     /// # Errors
     /// When it is not there.
     pub fn program(&self, name: &str) -> Result<PathBuf> {
-        scratch::find_program(name, std::slice::from_ref(&self.folder))
+        // A server from a package may come without `psql` and `pgbench`: the distribution's speak with any.
+        let folders: Vec<PathBuf> =
+            std::iter::once(self.folder.clone()).chain(of_the_distribution()).collect();
+        scratch::find_program(name, &folders)
             .with_context(|| format!("`{name}` of PostgreSQL {} is not installed", self.version))
     }
 
@@ -135,6 +138,11 @@ fn find_postgres() -> Option<PathBuf> {
     if let Some(folder) = scratch::environment("COUNTERSIGN_PG_BIN") {
         return scratch::find_program("postgres", &[PathBuf::from(folder)]);
     }
+    scratch::find_program("postgres", &of_the_distribution())
+}
+
+/// The distribution's folders of programs, the newest version first.
+fn of_the_distribution() -> Vec<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -142,8 +150,7 @@ fn find_postgres() -> Option<PathBuf> {
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
         .collect();
     versions.sort();
-    let folders: Vec<PathBuf> = versions.into_iter().rev().map(|(_, folder)| folder).collect();
-    scratch::find_program("postgres", &folders)
+    versions.into_iter().rev().map(|(_, folder)| folder).collect()
 }
 
 /// An initialised folder.

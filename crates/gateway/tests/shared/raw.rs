@@ -5,13 +5,17 @@ use countersign_sim::house::{AGENT, Held, House};
 use countersign_sim::shop;
 use std::net::Ipv4Addr;
 use std::time::Instant;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// What bytes go over: TCP, or TLS over it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 /// One connection.
 pub struct Raw {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     buffer: Vec<u8>,
     /// By which it can be cancelled, once it is logged in.
     key: Vec<u8>,
@@ -27,19 +31,35 @@ pub struct Message {
 impl Raw {
     /// Connects and says nothing.
     pub async fn dial(house: &House) -> Self {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap();
-        Self { stream, buffer: Vec::new(), key: Vec::new() }
+        Self::over(TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap())
+    }
+
+    /// Speaks over a stream that is there.
+    pub fn over(stream: impl Stream + 'static) -> Self {
+        Self { stream: Box::new(stream), buffer: Vec::new(), key: Vec::new() }
     }
 
     /// Connects as the agent, up to the first ReadyForQuery.
     pub async fn login(house: &House) -> Self {
         let mut raw = Self::dial(house).await;
-        raw.send(&startup(AGENT)).await;
-        raw.send(&message(b'p', &text(&house.token))).await;
-        let welcome = raw.until(b'Z').await;
-        let key = welcome.into_iter().find(|message| message.tag == b'K').expect("a key to cancel by");
-        raw.key = key.body;
+        raw.login_with(&startup(AGENT), house).await;
         raw
+    }
+
+    /// Logs in with a startup packet of one's own; all that the gate said up to the first ReadyForQuery.
+    pub async fn login_with(&mut self, startup: &[u8], house: &House) -> Vec<Message> {
+        self.send(startup).await;
+        self.send(&message(b'p', &text(&house.token))).await;
+        let welcome = self.until(b'Z').await;
+        self.key =
+            welcome.iter().find(|message| message.tag == b'K').expect("a key to cancel by").body.clone();
+        welcome
+    }
+
+    /// One byte that belongs to no message; none once the gate has hung up.
+    pub async fn byte(&mut self) -> Option<u8> {
+        assert!(self.buffer.is_empty(), "{:?}", self.buffer);
+        timeout(WITHIN, self.stream.read_u8()).await.expect("a byte or an end").ok()
     }
 
     /// Asks to cancel what this connection does, and returns once the gate has dealt with it, as libpq does.
@@ -136,7 +156,11 @@ pub struct Canceller {
 impl Canceller {
     /// Asks to cancel what that connection does, and returns once the gate has dealt with it, as libpq does.
     pub async fn cancel(&self, house: &House) {
-        let mut other = Raw::dial(house).await;
+        self.cancel_over(Raw::dial(house).await).await;
+    }
+
+    /// The same over a connection that is there.
+    pub async fn cancel_over(&self, mut other: Raw) {
         other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;
         other.rest().await;
     }
@@ -167,10 +191,20 @@ pub fn text(text: &str) -> Vec<u8> {
     [text.as_bytes(), b"\0"].concat()
 }
 
+/// Asks for TLS.
+pub const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
+/// Asks for encryption by GSSAPI.
+pub const GSS_ENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
+
 /// A startup packet of protocol 3.0 for a user.
 pub fn startup(user: &str) -> Vec<u8> {
-    let mut body = 0x0003_0000_u32.to_be_bytes().to_vec();
-    for (name, value) in [("user", user), ("database", shop::DATABASE)] {
+    startup_of(user, 0, &[])
+}
+
+/// A startup packet of another minor version of the protocol, with more parameters.
+pub fn startup_of(user: &str, minor: u32, more: &[(&str, &str)]) -> Vec<u8> {
+    let mut body = (0x0003_0000 | minor).to_be_bytes().to_vec();
+    for (name, value) in [("user", user), ("database", shop::DATABASE)].iter().chain(more) {
         body.extend([text(name), text(value)].concat());
     }
     body.push(0);

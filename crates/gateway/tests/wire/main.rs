@@ -9,6 +9,7 @@ mod ends;
 mod limits;
 mod masks;
 mod names;
+mod openings;
 mod order;
 mod settings;
 #[path = "../shared/mod.rs"]

@@ -4,6 +4,7 @@ use super::cancels::Cancels;
 use super::connection;
 use super::facts::{Facts, FactsError};
 use super::handshake;
+use super::opening;
 use super::settings::{Authenticator, TargetSettings};
 use crate::sql::parser::Pool;
 use crate::sql::shape::AnalysisCache;
@@ -79,7 +80,7 @@ pub struct Bound {
 /// # Errors
 /// The address cannot be had, tokens would cross the network in clear, or the server's catalogue cannot be read.
 pub async fn bind(
-    settings: TargetSettings,
+    mut settings: TargetSettings,
     authenticator: Arc<Authenticator>,
     desk: Desk,
     pool: Arc<Pool>,
@@ -90,6 +91,7 @@ pub async fn bind(
     if settings.client_tls.is_none() && !address.ip().is_loopback() {
         return Err(ServeError::ClearOnTheNetwork { target, address });
     }
+    settings.client_tls = settings.client_tls.as_ref().map(opening::with_alpn);
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen {
         target: target.clone(),
         address,

@@ -146,11 +146,15 @@ pub(super) struct CancelPlace {
 }
 
 impl Cancels {
-    pub(super) fn place(self: &Arc<Self>, random: &[u8; RANDOM_BYTES]) -> Result<CancelPlace, MintError> {
+    pub(super) fn place(
+        self: &Arc<Self>,
+        random: &[u8; RANDOM_BYTES],
+        length: SecretLength,
+    ) -> Result<CancelPlace, MintError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.next += 1;
         let handle = SessionHandle(inner.next);
-        let key = inner.keys.mint(random, SecretLength::Short, handle)?;
+        let key = inner.keys.mint(random, length, handle)?;
         let signal = Arc::new(CancelSignal::default());
         inner.signals.insert(handle, Arc::clone(&signal));
         Ok(CancelPlace { cancels: Arc::clone(self), handle, key, signal })

@@ -1,9 +1,10 @@
-//! From the first byte to ReadyForQuery: TLS, who it is, the server behind. Bounded in bytes, time and number;
-//! nothing reaches the server before the agent has proved who it is.
+//! From the startup packet to ReadyForQuery: what is spoken, who it is, the server behind. Bounded in bytes, time and
+//! number; nothing reaches the server before the agent has proved who it is.
 
-use super::super::cancel::RANDOM_BYTES;
+use super::super::cancel::{RANDOM_BYTES, SecretLength};
 use super::super::codec::frontend::{self, Frontend};
 use super::super::codec::write;
+use super::super::codec::write_frontend::PROTOCOL_3_0;
 use super::super::codec::{CodecError, Limits, TransactionStatus};
 use super::super::startup::{self, Opening};
 use super::super::upstream::{self, Upstream, UpstreamError};
@@ -11,6 +12,7 @@ use super::super::wording;
 use super::accept::{AgentPlace, Shared};
 use super::cancels::CancelPlace;
 use super::client::ClientStream;
+use super::opening::{self, Knock};
 use crate::sql::settings;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
@@ -31,6 +33,13 @@ const PASSED_ON: [&str; 7] = [
     "statement_timeout",
     "lock_timeout",
 ];
+
+/// The newest minor version of protocol 3 that is spoken with clients.
+const MINOR_MAX: u16 = 2;
+/// The minor version from which on a client takes a longer secret to cancel by.
+const MINOR_OF_LONG_SECRETS: u16 = 2;
+/// How the names of protocol options begin. None is known here.
+const PROTOCOL_OPTION: &str = "_pq_.";
 
 /// A connection that is authenticated, with its server.
 pub(super) struct Opened {
@@ -57,8 +66,14 @@ pub(super) enum HandshakeError {
     Told(&'static str, &'static str, String),
     #[error("the server cannot be reached: {0}")]
     Upstream(#[from] UpstreamError),
-    #[error("the client spoke before it was asked to: bytes after a TLS request")]
+    #[error("the client spoke before it was asked to: bytes after a request for encryption")]
     Injected,
+    #[error("the client asked for encryption twice")]
+    Twice,
+    #[error("the client speaks TLS from the first byte on, and no TLS is configured for clients")]
+    NoTls,
+    #[error("the client speaks TLS from the first byte on without naming PostgreSQL's protocol (ALPN)")]
+    Unnamed,
 }
 
 /// Opens a connection; `None` where it only brought a cancel request.
@@ -74,32 +89,12 @@ pub(super) async fn open(
             String::new(),
         ));
     };
-    let mut client = ClientStream::Plain(stream);
-    let mut inbuf = BytesMut::with_capacity(8 << 10);
-    let packet = loop {
-        let packet = read_startup(&mut client, &mut inbuf).await?;
-        match startup::parse_startup(&packet)? {
-            Opening::SslRequest => {
-                if !inbuf.is_empty() {
-                    return Err(HandshakeError::Injected);
-                }
-                client = answer_tls(client, shared).await?;
-            }
-            Opening::GssEncRequest => client.write_all(b"N").await?,
-            Opening::Cancel { pid, secret } => {
-                pass_cancel_on(shared, pid, secret).await;
-                return Ok(None);
-            }
-            Opening::Startup(_) => break packet,
-        }
+    let Some(Knock { mut client, mut inbuf, packet }) = opening::knock(stream, shared).await? else {
+        return Ok(None);
     };
     let Opening::Startup(startup) = startup::parse_startup(&packet)? else { return Ok(None) };
     match admit(&mut client, &mut inbuf, &startup, peer, shared).await {
-        Ok((identity, database, role, settings, agent)) => {
-            let opened =
-                connect(client, inbuf, identity, database, role, settings, agent, peer, shared).await?;
-            Ok(Some(opened))
-        }
+        Ok(admitted) => Ok(Some(connect(client, inbuf, admitted, peer, shared).await?)),
         Err(error) => {
             if let HandshakeError::Told(code, message, _) = &error {
                 let mut out = BytesMut::new();
@@ -112,43 +107,15 @@ pub(super) async fn open(
     }
 }
 
-async fn read_startup(
-    client: &mut ClientStream,
-    inbuf: &mut BytesMut,
-) -> Result<bytes::Bytes, HandshakeError> {
-    loop {
-        if let Some(packet) = startup::next_startup(inbuf)? {
-            return Ok(packet);
-        }
-        if client.read_buf(inbuf).await? == 0 {
-            return Err(HandshakeError::Io(std::io::ErrorKind::UnexpectedEof.into()));
-        }
-    }
+/// Who came in, and to what.
+struct Admitted {
+    identity: Authenticated<AgentIdentity>,
+    database: String,
+    role: String,
+    settings: Vec<(String, String)>,
+    agent: AgentPlace,
+    secret: SecretLength,
 }
-
-async fn answer_tls(client: ClientStream, shared: &Shared) -> Result<ClientStream, HandshakeError> {
-    let ClientStream::Plain(mut stream) = client else {
-        return Err(HandshakeError::Told("08P01", "TLS was already begun", String::new()));
-    };
-    let Some(config) = &shared.settings.client_tls else {
-        stream.write_all(b"N").await?;
-        return Ok(ClientStream::Plain(stream));
-    };
-    stream.write_all(b"S").await?;
-    let tls = tokio_rustls::TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
-    Ok(ClientStream::Tls(Box::new(tls)))
-}
-
-async fn pass_cancel_on(shared: &Shared, pid: i32, secret: &[u8]) {
-    if let Some(on_its_way) = shared.cancels.cancel(pid, secret) {
-        let settings = &shared.settings;
-        if let Err(error) = upstream::cancel(&settings.address, &settings.tls, &on_its_way.key).await {
-            tracing::warn!(%error, "a cancel request could not be passed on");
-        }
-    }
-}
-
-type Admitted = (Authenticated<AgentIdentity>, String, String, Vec<(String, String)>, AgentPlace);
 
 async fn admit(
     client: &mut ClientStream,
@@ -165,7 +132,9 @@ async fn admit(
         return Err(told("28000", "tokens are taken over TLS only: connect with sslmode=require"));
     }
     let user = startup.param("user").unwrap_or_default();
-    let token = ask_password(client, inbuf).await?;
+    let mut out = BytesMut::new();
+    negotiate(&mut out, startup);
+    let token = ask_password(client, inbuf, out).await?;
     let now = shared.desk.clock().now().map_err(|_| told("58000", "the clock has stepped back"))?;
     let revoked = |id: &countersign_core::id::TokenId| shared.desk.store().is_revoked(id);
     let identity = tokens::authenticate_agent(
@@ -190,11 +159,26 @@ async fn admit(
     }
     let settings = wanted_settings(startup)?;
     let role = role.role.clone();
-    Ok((identity, database, role, settings, place))
+    let secret = if startup.minor < MINOR_OF_LONG_SECRETS { SecretLength::Short } else { SecretLength::Long };
+    Ok(Admitted { identity, database, role, settings, agent: place, secret })
 }
 
-async fn ask_password(client: &mut ClientStream, inbuf: &mut BytesMut) -> Result<String, HandshakeError> {
-    let mut out = BytesMut::new();
+/// What the client asked for beyond what is spoken here is said before anything else, as the server does; it then
+/// goes on with less, or goes.
+fn negotiate(out: &mut BytesMut, startup: &startup::Startup<'_>) {
+    let names = startup.params.iter().map(|(name, _)| *name);
+    let unrecognised: Vec<&str> = names.filter(|name| name.starts_with(PROTOCOL_OPTION)).collect();
+    if startup.minor > MINOR_MAX || !unrecognised.is_empty() {
+        let spoken = PROTOCOL_3_0 | u32::from(startup.minor.min(MINOR_MAX));
+        write::negotiate_protocol_version(out, spoken, &unrecognised);
+    }
+}
+
+async fn ask_password(
+    client: &mut ClientStream,
+    inbuf: &mut BytesMut,
+    mut out: BytesMut,
+) -> Result<String, HandshakeError> {
     write::auth_cleartext(&mut out);
     client.write_all(&out).await?;
     client.flush().await?;
@@ -219,7 +203,7 @@ fn wanted_settings(startup: &startup::Startup<'_>) -> Result<Vec<(String, String
         match *name {
             "user" | "database" | "replication" => {}
             "options" => wanted.extend(startup::parse_options(value)?),
-            name if name.starts_with("_pq_.") => {}
+            name if name.starts_with(PROTOCOL_OPTION) => {}
             name => wanted.push((name.to_owned(), (*value).to_owned())),
         }
     }
@@ -232,18 +216,14 @@ fn wanted_settings(startup: &startup::Startup<'_>) -> Result<Vec<(String, String
     Ok(wanted)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one connection, each made by another step")]
 async fn connect(
     mut client: ClientStream,
     inbuf: BytesMut,
-    identity: Authenticated<AgentIdentity>,
-    database: String,
-    role: String,
-    settings: Vec<(String, String)>,
-    agent: AgentPlace,
+    admitted: Admitted,
     peer: SocketAddr,
     shared: &Arc<Shared>,
 ) -> Result<Opened, HandshakeError> {
+    let Admitted { identity, database, role, settings, agent, secret } = admitted;
     let (own_settings, passed): (Vec<_>, Vec<_>) =
         settings.into_iter().partition(|(name, _)| name.starts_with("countersign."));
     let role_settings = shared.settings.role_of(&identity.get().principal.agent);
@@ -270,7 +250,7 @@ async fn connect(
         .map_err(|_| HandshakeError::Told("58000", "no randomness can be drawn", unavailable.message()))?;
     let cancel = shared
         .cancels
-        .place(&random)
+        .place(&random, secret)
         .map_err(|e| HandshakeError::Told("53300", "too many connections", e.to_string()))?;
     cancel.signal.set_key(upstream.key.clone());
     welcome(&mut client, &upstream, &cancel).await?;

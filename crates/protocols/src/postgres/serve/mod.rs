@@ -11,6 +11,7 @@ mod facts;
 mod granted;
 mod handshake;
 mod held;
+mod opening;
 mod pipeline;
 mod run;
 mod sending;
