@@ -1,0 +1,42 @@
+//! What policy allows is answered by the server itself, in its own words, whatever the gate knows of it.
+
+use crate::shared::own_house;
+use crate::shared::raw::extended::{cells, query};
+use crate::shared::raw::{Message, Raw, sqlstate};
+use countersign_sim::configured;
+use countersign_sim::house::House;
+
+/// A house whose policy allows everything, with or without labels in its catalogue.
+async fn open_house(labelled: bool) -> House {
+    let mut house = own_house("").await;
+    house.change("GRANT CREATE ON SCHEMA features TO shop_rw").await.unwrap();
+    house.stop().await.unwrap();
+    configured::allow_everything(house.folder()).unwrap();
+    if !labelled {
+        let file = house.folder().join("catalogue/shop.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let line = |line: &str| match line.split_once("labels = [\"") {
+            Some((before, after)) => format!("{before}labels = []{}\n", after.split_once("\"]").unwrap().1),
+            None => format!("{line}\n"),
+        };
+        std::fs::write(&file, text.lines().map(line).collect::<String>()).unwrap();
+    }
+    house.serve().await.unwrap();
+    house
+}
+
+async fn told(raw: &mut Raw, sql: &str) -> Message {
+    let said = raw.ask(&[&query(sql)]).await;
+    said.into_iter().find(|message| message.tag == b'E').expect(sql)
+}
+
+#[tokio::test]
+async fn texts_are_withheld_only_where_something_is_labelled() {
+    let raises = "DO $$ BEGIN RAISE EXCEPTION 'the very words'; END $$";
+    for labelled in [true, false] {
+        let house = open_house(labelled).await;
+        let error = told(&mut Raw::login(&house).await, raises).await;
+        let words = error.field(b'M').unwrap();
+        assert_eq!(words == "the very words", !labelled, "labelled: {labelled}, {words}");
+    }
+}
