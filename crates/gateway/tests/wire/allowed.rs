@@ -31,6 +31,41 @@ async fn told(raw: &mut Raw, sql: &str) -> Message {
 }
 
 #[tokio::test]
+async fn what_only_this_session_can_see_is_used_as_without_the_gate() {
+    let house = open_house(true).await;
+    let mut raw = Raw::login(&house).await;
+    for (begin, table) in [("SELECT 1", "CREATE TEMP TABLE own"), ("BEGIN", "CREATE TABLE features.own")] {
+        let name = table.rsplit(' ').next().unwrap();
+        raw.ask(&[&query(begin)]).await;
+        for sql in [&format!("{table} (word text)"), &format!("INSERT INTO {name} VALUES ('seen')")] {
+            let said = raw.ask(&[&query(sql)]).await;
+            assert_eq!(sqlstate(&said), None, "{sql}: {said:?}");
+        }
+        let said = raw.ask(&[&query(&format!("SELECT word FROM {name}"))]).await;
+        assert_eq!(cells(&said), ["seen"], "{table}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_this_session_can_see_is_held_and_not_called_absent() {
+    let house = own_house("").await;
+    house.change("GRANT CREATE ON SCHEMA features TO shop_rw").await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    for sql in [
+        "CREATE TEMP TABLE own (word text)",
+        "INSERT INTO own VALUES ('seen')",
+        "SELECT word FROM own",
+        "CREATE TABLE features.two (id int); INSERT INTO features.two VALUES (1); SELECT 'seen'",
+    ] {
+        raw.send(&query(sql)).await;
+        house.approve(&raw.held().await.id).await.unwrap();
+        let said = raw.until(b'Z').await;
+        assert_eq!(sqlstate(&said), None, "{sql}: {said:?}");
+        assert!(!sql.contains("SELECT") || cells(&said) == ["seen"], "{sql}: {said:?}");
+    }
+}
+
+#[tokio::test]
 async fn texts_are_withheld_only_where_something_is_labelled() {
     let raises = "DO $$ BEGIN RAISE EXCEPTION 'the very words'; END $$";
     for labelled in [true, false] {

@@ -42,8 +42,8 @@ pub enum MaskPlan {
         labels: Labels,
         /// The masker, once described.
         masker: Option<RowMasker>,
-        /// People approved it although the catalogue does not know all that it touches: what is labelled is
-        /// masked, what is unknown is shown as approved.
+        /// People approved it, or policy allowed it, although nobody knows all that it touches: what is labelled is
+        /// masked, what is unknown is shown.
         unknown_approved: bool,
     },
     /// A COPY of these columns.
