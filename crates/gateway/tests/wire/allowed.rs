@@ -66,6 +66,28 @@ async fn what_only_this_session_can_see_is_held_and_not_called_absent() {
 }
 
 #[tokio::test]
+async fn the_server_says_itself_what_is_wrong_and_where() {
+    let house = open_house(true).await;
+    let mut raw = Raw::login(&house).await;
+    for (sql, code, place) in [
+        ("SELECT * FROM public.nowhere", "42P01", "15"),
+        ("SELEC 1", "42601", "1"),
+        ("SELECT 'open", "42601", "8"),
+    ] {
+        for begin in ["ROLLBACK", "BEGIN"] {
+            raw.ask(&[&query(begin)]).await;
+            let error = told(&mut raw, sql).await;
+            assert_eq!(error.field(b'C').as_deref(), Some(code), "{sql}: {error:?}");
+            assert_eq!(error.field(b'P').as_deref(), Some(place), "{sql}: {error:?}");
+            assert_eq!(error.field(b'D'), None, "{sql}: {error:?}");
+        }
+        let error = told(&mut raw, "SELECT 1").await;
+        assert_eq!(error.field(b'C').as_deref(), Some("25P02"), "the transaction has failed: {error:?}");
+        raw.ask(&[&query("ROLLBACK")]).await;
+    }
+}
+
+#[tokio::test]
 async fn texts_are_withheld_only_where_something_is_labelled() {
     let raises = "DO $$ BEGIN RAISE EXCEPTION 'the very words'; END $$";
     for labelled in [true, false] {

@@ -28,6 +28,8 @@ pub(super) enum Decision {
     Hold(Arc<Analysis>, Held),
     /// It does not run.
     Refuse(Refusal),
+    /// Nor does what the grammar refuses; the server may say so itself.
+    Unreadable(Refusal),
 }
 
 impl Connection {
@@ -39,9 +41,11 @@ impl Connection {
         let analysis = match self.analyse_action(action).await {
             Ok(analysis) => analysis,
             Err(error) => {
+                let of_grammar = matches!(error, NotUnderstood::Grammar(_));
                 let refusal = not_understood(error);
                 self.shared.desk.refused(&self.id, &refusal);
-                return Ok(Decision::Refuse(refusal));
+                let decision = if of_grammar { Decision::Unreadable } else { Decision::Refuse };
+                return Ok(decision(refusal));
             }
         };
         let analysis =
