@@ -66,6 +66,16 @@ async fn what_only_this_session_can_see_is_held_and_not_called_absent() {
 }
 
 #[tokio::test]
+async fn a_whole_row_of_an_unlabelled_table_is_shown_and_of_a_labelled_one_never() {
+    let house = open_house(true).await;
+    let mut raw = Raw::login(&house).await;
+    let truth = house.truth("SELECT p FROM products p WHERE id = 1").await.unwrap();
+    assert_eq!(cells(&raw.ask(&[&query("SELECT p FROM products p WHERE id = 1")]).await), [truth]);
+    let said = raw.ask(&[&query("SELECT c FROM customers c WHERE id = 1")]).await;
+    assert!(cells(&said).iter().all(|cell| !cell.contains('@')), "{said:?}");
+}
+
+#[tokio::test]
 async fn the_server_says_itself_what_is_wrong_and_where() {
     let house = open_house(true).await;
     let mut raw = Raw::login(&house).await;
