@@ -32,6 +32,20 @@ const LABELS: [(&str, &str, &str); 6] = [
 /// The schema whose tables are the agent's own.
 const OWN_SCHEMA: &str = "features";
 
+/// A set of policies that holds nothing, by the names of its files.
+const ALLOW_EVERYTHING: [(&str, &str); 2] = [
+    (
+        "agents.cedar",
+        "@id(\"everything\")\n@reason(\"it is compared with what goes past the gate\")\n\
+         permit (principal, action, resource);\n",
+    ),
+    (
+        "reviewers.cedar",
+        "@id(\"members-review\")\n@reason(\"the members of a group stand for it\")\n\
+         permit (principal, action == Action::\"review\", resource) when { principal in resource };\n",
+    ),
+];
+
 /// The ports that are listened on.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
@@ -99,6 +113,29 @@ pub async fn configure(
     std::fs::write(&catalogue, labelled(&found)?)?;
     countersign.run(&["check"]).await?.success().context("countersign check")?;
     Ok(())
+}
+
+/// Puts a set of policies in place under which everything passes. For a gate that does not run.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn allow_everything(folder: &Path) -> Result<()> {
+    let policies = folder.join("allow-everything");
+    std::fs::create_dir_all(&policies)?;
+    for (name, text) in ALLOW_EVERYTHING {
+        std::fs::write(policies.join(name), text)?;
+    }
+    add(folder, "[policy]\nfiles = [\"allow-everything\"]\n")
+}
+
+/// Adds tables to the end of the configuration. For a gate that does not run.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn add(folder: &Path, tables: &str) -> Result<()> {
+    let path = folder.join("countersign.toml");
+    let before = std::fs::read_to_string(&path)?;
+    Ok(std::fs::write(path, format!("{before}\n{tables}"))?)
 }
 
 fn configuration(ports: Ports, origin: &str, cast: Cast<'_>) -> String {

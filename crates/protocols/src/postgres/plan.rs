@@ -5,6 +5,7 @@ use super::codec::HEADER_BYTES;
 use super::codec::backend::{Field, RowDescription};
 use super::mask::{CopyMasker, CopyOptions, MaskError, PartialStyle, RowMasker, TokenKey, WireMask};
 use super::reply::ReplyError;
+use crate::sql::facts::RelationKind;
 use crate::sql::known::Known;
 use bytes::BytesMut;
 use countersign_core::action::Obligations;
@@ -42,8 +43,8 @@ pub enum MaskPlan {
         labels: Labels,
         /// The masker, once described.
         masker: Option<RowMasker>,
-        /// People approved it although the catalogue does not know all that it touches: what is labelled is
-        /// masked, what is unknown is shown as approved.
+        /// People approved it, or policy allowed it, although nobody knows all that it touches: what is labelled is
+        /// masked, what is unknown is shown.
         unknown_approved: bool,
     },
     /// A COPY of these columns.
@@ -157,6 +158,8 @@ fn style(labels: &BTreeSet<Label>) -> PartialStyle {
 fn known_labels(known: &Known, field: &Field<'_>) -> Result<BTreeSet<Label>, ReplyError> {
     match (field.table_oid, field.attnum) {
         (0, _) => Ok(BTreeSet::new()),
+        // A whole row of a table in which nothing is labelled. Of a view nobody can say by its own id.
+        (oid, 0) if is_table(known, oid) && !known.is_labelled(oid) => Ok(BTreeSet::new()),
         // System columns such as ctid and xmin.
         (_, attnum) if attnum < 0 => Ok(BTreeSet::new()),
         (oid, attnum) => {
@@ -169,6 +172,11 @@ fn known_labels(known: &Known, field: &Field<'_>) -> Result<BTreeSet<Label>, Rep
             }
         }
     }
+}
+
+fn is_table(known: &Known, oid: u32) -> bool {
+    let kind = known.facts().relations.get(&oid).map(|relation| relation.kind);
+    matches!(kind, Some(RelationKind::Table | RelationKind::Partitioned))
 }
 
 fn unlabelled(known: &Known, field: &Field<'_>) -> Result<(), ReplyError> {

@@ -162,7 +162,7 @@ impl Connection {
             return self.refuse_extended(Refusal::CannotHoldHere { why }).await;
         }
         match decision {
-            Decision::Refuse(refusal) => self.refuse_extended(refusal).await,
+            Decision::Refuse(refusal) | Decision::Unreadable(refusal) => self.refuse_extended(refusal).await,
             Decision::Allow(analysis, allowed) => {
                 self.pass_execute(execute.portal, &action, analysis, &allowed, frame).await
             }

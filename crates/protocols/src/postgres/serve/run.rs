@@ -3,9 +3,11 @@
 use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::plan::MaskPlan;
+use super::super::session::defines;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use crate::sql::parser::Question;
+use crate::sql::session::TempObjects;
 use crate::sql::shape::StateId;
 use crate::sql::{Analysis, NotUnderstood, PreparedText, What};
 use countersign_core::action::{Known as HowKnown, Obligations, Rows as RowCount};
@@ -28,6 +30,8 @@ pub(super) enum Decision {
     Hold(Arc<Analysis>, Held),
     /// It does not run.
     Refuse(Refusal),
+    /// Nor does what the grammar refuses; the server may say so itself.
+    Unreadable(Refusal),
 }
 
 impl Connection {
@@ -39,24 +43,29 @@ impl Connection {
         let analysis = match self.analyse_action(action).await {
             Ok(analysis) => analysis,
             Err(error) => {
+                let of_grammar = matches!(error, NotUnderstood::Grammar(_));
                 let refusal = not_understood(error);
                 self.shared.desk.refused(&self.id, &refusal);
-                return Ok(Decision::Refuse(refusal));
+                let decision = if of_grammar { Decision::Unreadable } else { Decision::Refuse };
+                return Ok(decision(refusal));
             }
         };
         let analysis =
             if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
-        if let Some(name) = analysis.missing.first() {
-            let what = format!("relation \"{name}\" does not exist");
-            return Ok(Decision::Refuse(Refusal::Invalid { what, absent: true }));
-        }
         if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
             self.shared.desk.refused(&self.id, &refusal);
             return Ok(Decision::Refuse(refusal));
         }
         Ok(match self.judge(&analysis, action) {
+            // What is not there either the server says itself, in its own words.
             Judged::Allow(allowed) => Decision::Allow(analysis, allowed),
+            // Nobody is asked about it.
+            Judged::Hold(_) if self.is_absent(&analysis) => {
+                let name = analysis.missing.first().map(ToString::to_string).unwrap_or_default();
+                let what = format!("relation \"{name}\" does not exist");
+                Decision::Refuse(Refusal::Invalid { what, absent: true })
+            }
             // People would be shown a name, and sign what they cannot see.
             Judged::Hold(_) if by_name => {
                 let refusal = Refusal::Unsupported {
@@ -75,6 +84,17 @@ impl Connection {
                 Decision::Refuse(refusal)
             }
         })
+    }
+
+    // A relation is named that surely is not there. What this transaction has defined, what the text itself defines, and
+    // temporary objects are not among the facts: of those nobody can say.
+    fn is_absent(&self, analysis: &Analysis) -> bool {
+        let state = &self.session.state;
+        let defines_first = analysis.statements.len() > 1 && analysis.statements.iter().any(defines);
+        !analysis.missing.is_empty()
+            && !defines_first
+            && !state.definitions_in_doubt
+            && state.temp_objects != TempObjects::Unseen
     }
 
     /// The session's state and the newest facts, for what is read next.

@@ -50,7 +50,7 @@ impl Connection {
         while let Some((at, portal)) = self.pipeline.next_unjudged(from) {
             let refusal = match self.decide(&ClientAction::of_portal(&portal)).await? {
                 Decision::Allow(analysis, _) if analysis.statements.iter().all(leaves_no_trace) => None,
-                Decision::Refuse(refusal) => Some(refusal),
+                Decision::Refuse(refusal) | Decision::Unreadable(refusal) => Some(refusal),
                 // It is not recorded before it is executed, and there are more ways to run a portal than Execute.
                 Decision::Allow(..) | Decision::Hold(..) => {
                     let why = "it is bound without being executed before Sync or Flush".to_owned();

@@ -28,6 +28,7 @@ impl Connection {
         let action = ClientAction::simple(text);
         match self.decide(&action).await? {
             Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
+            Decision::Unreadable(refusal) => self.refuse_unreadable(refusal, text).await,
             Decision::Allow(analysis, allowed) => self.pass_simple(&action, &analysis, &allowed, frame).await,
             Decision::Hold(..) if self.session.has_failed() => self.answer_failed().await,
             Decision::Hold(..) if !self.session.only_reads_since_ready => {
@@ -38,7 +39,7 @@ impl Connection {
                 if !self.send_reads().await? {
                     return Err(Ended::State("a pipeline that only read could not be ended"));
                 }
-                if self.server_refuses(&analysis, text).await? {
+                if analysis.statements.len() == 1 && self.server_refuses(text).await? {
                     write::ready_for_query(&mut self.out, self.session.status);
                     return self.flush_client().await;
                 }
@@ -54,12 +55,18 @@ impl Connection {
         }
     }
 
+    // The server says best what is wrong with a text, and where. What it would read, although the gate cannot, is refused.
+    async fn refuse_unreadable(&mut self, refusal: Refusal, text: &str) -> Result<(), Ended> {
+        if self.pipeline.open || !self.server_refuses(text).await? {
+            return self.refuse_simple(refusal).await;
+        }
+        write::ready_for_query(&mut self.out, self.session.status);
+        self.flush_client().await
+    }
+
     // Nobody is asked about a misspelt name: the server reads the text, as it does with what drivers prepare, and plans
     // and runs nothing. Where it refuses it, the client has its error.
-    async fn server_refuses(&mut self, analysis: &Analysis, text: &str) -> Result<bool, Ended> {
-        if analysis.statements.len() != 1 {
-            return Ok(false);
-        }
+    async fn server_refuses(&mut self, text: &str) -> Result<bool, Ended> {
         let own = |tag| Expect::Done { tag, show: false, then: Then::Nothing };
         write_frontend::close(&mut self.upout, Named::Statement(OWN_NAME))?;
         self.replies.expect(own(b'3'));

@@ -285,7 +285,9 @@ impl<'a> Walk<'a> {
 
     /// Whether anything that was reached has labelled columns.
     pub(super) fn near_labels(&self) -> bool {
-        !self.opaque.is_empty() || self.reach.keys().any(|oid| self.known.is_labelled(*oid))
+        // What cannot be seen may reach anything; where nothing is labelled that is nothing labelled.
+        (!self.opaque.is_empty() && self.known.has_labels())
+            || self.reach.keys().any(|oid| self.known.is_labelled(*oid))
     }
 
     /// The names of tables by their ids.

@@ -24,6 +24,7 @@ pub struct Known {
     tables: HashMap<u32, KnownTable>,
     views: HashMap<u32, KnownView>,
     none: BTreeSet<Label>,
+    has_labels: bool,
 }
 
 /// What the catalogue says of one table.
@@ -71,7 +72,10 @@ impl Known {
         }
         spread_labels(&facts, &mut tables);
         let views = views(&facts);
-        let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new() };
+        // A label of the catalogue counts although its table is not there, or not any more.
+        let has_labels = catalogue.tables.values().flat_map(|table| table.columns.values());
+        let has_labels = has_labels.into_iter().any(|column| !column.labels.is_empty());
+        let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new(), has_labels };
         known.read_code();
         known
     }
@@ -105,6 +109,11 @@ impl Known {
     /// The labels of all that a value of this type may hold: a column may be a row of a labelled table, or many.
     pub fn labels_within(&self, type_oid: u32) -> BTreeSet<Label> {
         labels_within(&self.facts, &self.tables, type_oid)
+    }
+
+    /// Whether anything is labelled at all, there or in the catalogue.
+    pub fn has_labels(&self) -> bool {
+        self.has_labels
     }
 
     /// Whether a table has labelled columns.
