@@ -67,7 +67,7 @@ fn needs(name: &str, indexed: bool) -> Vec<String> {
         need => vec![need],
     };
     let mut needs: Vec<String> = Vec::new();
-    for need in first.iter().chain(listed).flat_map(|need| spelled(need)) {
+    for need in first.iter().chain(listed).flat_map(spelled) {
         if !needs.iter().any(|known| known == need) {
             needs.push(need.to_owned());
         }
