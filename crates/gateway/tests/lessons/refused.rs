@@ -7,12 +7,17 @@ use crate::shared::{Driver, house};
 async fn a_refusal_is_an_ordinary_error_and_the_same_session_goes_on() {
     let house = house().await;
     let driver = Driver::connect(&house).await;
-    for sql in ["DROP DATABASE shop", "SELEC 1", "COPY orders FROM STDIN"] {
+    for sql in ["DROP DATABASE shop", "COPY orders FROM STDIN"] {
         let error = driver.refusal(sql).await;
         assert_eq!(error.severity(), "ERROR", "{error:?}");
         assert!(error.detail().is_some() && error.hint().is_some(), "{error:?}");
         assert_eq!(driver.send("SELECT 1").await.unwrap().unwrap(), 1, "after {sql}");
     }
+    // What is wrong with a text the server says itself, and where.
+    let error = driver.refusal("SELEC 1").await;
+    assert_eq!((error.severity(), error.code().code()), ("ERROR", "42601"), "{error:?}");
+    assert!(error.position().is_some(), "{error:?}");
+    assert_eq!(driver.send("SELECT 1").await.unwrap().unwrap(), 1, "after a text that is wrong");
     // The extended protocol: what follows the refusal up to Sync is skipped, what comes after it runs.
     let statement = driver.client.prepare("DROP DATABASE shop").await.unwrap();
     let error = driver.client.execute(&statement, &[]).await.unwrap_err();

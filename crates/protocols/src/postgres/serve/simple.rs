@@ -57,7 +57,9 @@ impl Connection {
 
     // The server says best what is wrong with a text, and where. What it would read, although the gate cannot, is refused.
     async fn refuse_unreadable(&mut self, refusal: Refusal, text: &str) -> Result<(), Ended> {
-        if self.pipeline.open || !self.server_refuses(text).await? {
+        // Of several commands it would only say that they are several: it is asked as for what drivers prepare.
+        let one = !text.trim_end().trim_end_matches(';').contains(';');
+        if self.pipeline.open || !one || !self.server_refuses(text).await? {
             return self.refuse_simple(refusal).await;
         }
         write::ready_for_query(&mut self.out, self.session.status);
