@@ -9,7 +9,7 @@ use countersign_core::verdict::{Reason, Verdict};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// An action as it is put to policy.
 pub struct Question<'a> {
@@ -56,12 +56,13 @@ pub struct Held {
 pub struct Kept<T> {
     labels: BTreeSet<Label>,
     reason: Option<String>,
-    /// By the analysis's place in memory, which is its own as long as it is kept here.
-    allowed: HashMap<usize, (Arc<T>, Allowed)>,
+    /// By the analysis's place in memory, which nothing else can take while a `Weak` points there. Whoever else keeps the
+    /// analysis decides how long that is: an answer is no reason to.
+    allowed: HashMap<usize, (Weak<T>, Allowed)>,
 }
 
 /// How many answers are kept for a connection.
-const KEPT_MAX: usize = 64;
+const KEPT_MAX: usize = 16;
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
@@ -121,7 +122,7 @@ impl Desk {
             if kept.allowed.len() >= KEPT_MAX {
                 kept.allowed.clear();
             }
-            kept.allowed.insert(place, (Arc::clone(analysis), allowed.clone()));
+            kept.allowed.insert(place, (Arc::downgrade(analysis), allowed.clone()));
         }
         judged
     }

@@ -42,6 +42,17 @@ async fn what_was_allowed_once_is_judged_anew_under_other_labels_for_another_rea
 }
 
 #[tokio::test]
+async fn an_answer_of_before_keeps_no_analysis_alive() {
+    let world = World::in_memory().await;
+    let (target, impact) = read(&[]);
+    let (analysis, labels, mut kept) = (Arc::new(()), BTreeSet::new(), Kept::default());
+    let (identity, target, impact) = (&world.agent, &target, &impact);
+    let question = Question { identity, target, impact, session_labels: &labels, reason: None };
+    assert!(matches!(world.desk.judge_kept(&mut kept, &analysis, &question), Judged::Allow(_)));
+    assert_eq!(Arc::strong_count(&analysis), 1);
+}
+
+#[tokio::test]
 async fn what_may_change_something_is_never_allowed_by_an_answer_of_before() {
     let world = World::in_memory().await;
     let (target, of) = read(&[]);
