@@ -156,8 +156,9 @@ fn the_cache_answers_by_shape_or_by_text_and_never_across_states() {
     let elsewhere = cache.state(&session(), &agent(), 2);
     let first = "SELECT status FROM orders WHERE id = 7";
     assert!(cache.find(here, first).is_none());
-    cache.keep(here, first, analyse(first));
+    let kept = cache.keep(here, first, analyse(first));
     let hit = cache.find(here, "SELECT status FROM orders WHERE id = 8").expect("the same shape");
+    assert!(std::sync::Arc::ptr_eq(&kept, &hit.analysis), "the first to ask gets what everybody gets");
     assert!(
         hit.by_shape && hit.analysis.segments.is_empty() && hit.analysis.statements[0].count_query.is_none()
     );

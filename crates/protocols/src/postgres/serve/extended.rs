@@ -67,7 +67,7 @@ impl Connection {
             return self.refuse_extended(refusal).await;
         }
         let analysed = match self.analyse(&sql).await {
-            Ok(analysis) => self.state_id().ok().map(|state| Analysed { state, analysis }),
+            Ok(analysis) => self.state_id().ok().map(|state| Analysed::new(state, &analysis)),
             Err(error) => {
                 let refusal = not_understood(error);
                 self.shared.desk.refused(&self.id, &refusal);

@@ -229,9 +229,9 @@ impl Connection {
     async fn analyse_action(&mut self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
         if action.user_types().is_empty() {
             let state = self.state_id()?;
-            return match &action.analysed {
-                Some(analysed) if analysed.state == state => Ok(Arc::clone(&analysed.analysis)),
-                _ => self.analyse(&action.text).await,
+            return match action.analysed.as_ref().and_then(|analysed| analysed.under(state)) {
+                Some(analysis) => Ok(analysis),
+                None => self.analyse(&action.text).await,
             };
         }
         self.analyse_whole(action).await

@@ -12,7 +12,7 @@ use crate::sql::shape::StateId;
 use countersign_core::effect::Param;
 use countersign_desk::Execution;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Prepared statements that one session may keep.
 pub const PREPARED_MAX: usize = 10_000;
@@ -43,13 +43,24 @@ pub struct Prepared {
     pub analysed: Option<Analysed>,
 }
 
-/// What a text was found to do, and under which state: under another it may do something else.
+/// What a text was found to do, and under which state: under another it may do something else. It lives as long as the
+/// cache keeps it: what clients prepare is limited by its text, and an analysis may be many times as long.
 #[derive(Clone)]
 pub struct Analysed {
-    /// The state.
-    pub state: StateId,
-    /// What it does.
-    pub analysis: Arc<Analysis>,
+    state: StateId,
+    analysis: Weak<Analysis>,
+}
+
+impl Analysed {
+    /// What a text was found to do under a state.
+    pub fn new(state: StateId, analysis: &Arc<Analysis>) -> Self {
+        Self { state, analysis: Arc::downgrade(analysis) }
+    }
+
+    /// What it does under this state, if it is still there.
+    pub fn under(&self, state: StateId) -> Option<Arc<Analysis>> {
+        (self.state == state).then(|| self.analysis.upgrade()).flatten()
+    }
 }
 
 /// A portal: a statement with its values.

@@ -88,7 +88,7 @@ impl AnalysisCache {
         hit
     }
 
-    /// Keeps the analysis of a text. Gives it back to be used.
+    /// Keeps the analysis of a text, and gives what is kept: by shape it lacks what belongs to one text, now as later.
     pub fn keep(&mut self, state: StateId, sql: &str, analysis: Analysis) -> Arc<Analysis> {
         if sql.len() > CACHE_TEXT_BYTES_MAX {
             return Arc::new(analysis);
@@ -96,8 +96,8 @@ impl AnalysisCache {
         let mut key = vec![BY_SHAPE];
         if analysis.literals_listed && write_shape(sql, &mut key) {
             let shaped = Arc::new(analysis.without_literals());
-            self.insert((state, key.into()), shaped);
-            return Arc::new(analysis);
+            self.insert((state, key.into()), Arc::clone(&shaped));
+            return shaped;
         }
         let analysis = Arc::new(analysis);
         let key = [&[BY_TEXT], sql.as_bytes()].concat();
