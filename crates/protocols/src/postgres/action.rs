@@ -58,8 +58,8 @@ pub struct ClientAction {
 
 impl ClientAction {
     /// The action of a simple query.
-    pub fn simple(text: &str) -> Self {
-        Self { text: text.into(), params: [].into(), result_formats: [].into(), analysed: None }
+    pub fn simple(text: Arc<str>) -> Self {
+        Self { text, params: Arc::default(), result_formats: Arc::default(), analysed: None }
     }
 
     /// The action of a portal.

@@ -167,7 +167,8 @@ impl<'h> World<'h> {
             format: 0,
             value: text.as_ref().map(|text| Base64(text.clone().into_bytes())),
         };
-        let action = ClientAction { params: params.iter().map(param).collect(), ..ClientAction::simple(sql) };
+        let action =
+            ClientAction { params: params.iter().map(param).collect(), ..ClientAction::simple(sql.into()) };
         let whole = session.with_prepared(&analysis, |session, inner| self.analyse(session, inner).ok());
         let impact = action.impact(&whole);
         let verdict = self.house.bundle.judge(&self.question(session, &impact));

@@ -25,7 +25,7 @@ impl Connection {
         // A simple query destroys the unnamed statement and the unnamed portal at the server ("Extended Query").
         self.session.prepared.remove("");
         self.session.portals.remove("");
-        let action = ClientAction::simple(text);
+        let action = ClientAction::simple(Arc::clone(text));
         match self.decide(&action).await? {
             Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
             Decision::Unreadable(refusal) => self.refuse_unreadable(refusal, text).await,
