@@ -127,8 +127,10 @@ impl Connection {
             let answer = self.ask_raw(&out).await?;
             let Some(code) = &answer.failed else { return Ok(answer) };
             tries -= 1;
-            // A cancel request that the server was slow to take, or a time limit of the client's.
-            if code != QUERY_CANCELED || tries == 0 {
+            // A cancel request that the server was slow to take, or a time limit of the client's. In a transaction, which
+            // has failed with it, nothing is answered any more.
+            let may_help = code == QUERY_CANCELED && answer.status == Some(TransactionStatus::Idle);
+            if !may_help || tries == 0 {
                 return Ok(answer);
             }
         }
