@@ -18,9 +18,14 @@ const COMPANY_RECORDS: usize = 200;
 /// Bytes of the records in one leaf; the rest of the leaf is less than a kilobyte.
 const RECORDS_BYTES_MAX: usize = countersign_core::entry::LEAF_BYTES_MAX - 2 * 1024;
 
-/// Bytes of a record in a leaf without its digest, its kinds and its outcome: `{"action":"","durability":"w",
-/// "kinds":"","t":1234567890123456},` and some to spare. Kinds are plain words.
-const RECORD_BYTES: usize = 80;
+/// Bytes of a record in a leaf without its texts: `{"action":"","durability":"w","kinds":"","outcome":"","t":…},` with a
+/// number of 20 digits, and some to spare.
+const RECORD_BYTES: usize = 96;
+
+/// No fewer bytes than a text takes in JSON.
+fn escaped_bytes(text: &str) -> usize {
+    text.bytes().map(|byte| if byte < b' ' || byte == b'"' || byte == b'\\' { 6 } else { 1 }).sum()
+}
 
 /// Records that are not leaves yet.
 #[derive(Default)]
@@ -84,7 +89,7 @@ impl Pending {
             tracing::warn!(expected, number, "records of a session are missing in its spool");
             return;
         }
-        let bytes = RECORD_BYTES + record.action.len() + record.kinds.len();
+        let bytes = RECORD_BYTES + record.action.len() + escaped_bytes(&record.kinds);
         session.waiting.push_back(Waiting { record, file, bytes });
         *self.by_file.entry(file).or_default() += 1;
     }
@@ -95,7 +100,7 @@ impl Pending {
         // An outcome that comes after its record was folded is lost; the record says that it was not seen.
         if let Some(waiting) = at.and_then(|at| session.waiting.get_mut(at)) {
             waiting.record.outcome = Some(text.to_owned());
-            waiting.bytes += text.len() * 2 + 13;
+            waiting.bytes += escaped_bytes(text);
         }
     }
 

@@ -108,6 +108,21 @@ fn a_session_has_one_spool_and_its_texts_are_bounded() {
     assert!(matches!(spool.intent(&kinds), Err(SpoolError::TooLong { .. })));
 }
 
+#[test]
+fn texts_that_are_longer_in_json_fit_their_leaves_all_the_same() {
+    both(|store| {
+        let spool = store.spool(session(1), 0).expect("a spool");
+        let longest = "\u{1}".repeat(256);
+        for n in 0..400 {
+            let _ = spool.intent(&Autonomous { kinds: &longest, ..action(n) }).expect("recorded");
+            spool.outcome(n, &longest).expect("noted");
+        }
+        drop(spool);
+        assert_eq!(store.fold(at(100)).expect("folds").records, 400);
+        assert_eq!(records(store, &session(1)).len(), 400);
+    });
+}
+
 #[tokio::test]
 async fn sixteen_sessions_get_their_flushed_intents() {
     let folder = folder("flushed");
