@@ -338,95 +338,58 @@ impl<'a> ser::Serializer for &'a mut Writer {
     }
 }
 
-impl ser::SerializeSeq for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
-        self.item(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_array()
-    }
+// Serde has four names for an array and two for an object whose names are known.
+macro_rules! arrays {
+    ($($form:ident $item:ident),*) => {$(
+        impl ser::$form for Open<'_> {
+            type Ok = ();
+            type Error = CanonicalError;
+            fn $item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
+                self.item(value)
+            }
+            fn end(self) -> Result<(), CanonicalError> {
+                self.end_array()
+            }
+        }
+    )*};
 }
+arrays!(
+    SerializeSeq serialize_element, SerializeTuple serialize_element,
+    SerializeTupleStruct serialize_field, SerializeTupleVariant serialize_field
+);
 
-impl ser::SerializeTuple for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
-        self.item(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_array()
-    }
+macro_rules! objects {
+    ($($form:ident),*) => {$(
+        impl ser::$form for Open<'_> {
+            type Ok = ();
+            type Error = CanonicalError;
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), CanonicalError> {
+                self.name(Name::Static(name));
+                self.value(value)
+            }
+            fn end(self) -> Result<(), CanonicalError> {
+                self.end_object()
+            }
+        }
+    )*};
 }
-
-impl ser::SerializeTupleStruct for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
-        self.item(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_array()
-    }
-}
-
-impl ser::SerializeTupleVariant for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
-        self.item(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_array()
-    }
-}
+objects!(SerializeStruct, SerializeStructVariant);
 
 impl ser::SerializeMap for Open<'_> {
     type Ok = ();
     type Error = CanonicalError;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), CanonicalError> {
-        // What is no string as a value is none as a name: members are named by strings here.
-        let mut printed = Writer::default();
-        key.serialize(&mut printed)?;
-        let name: String = serde_json::from_slice(&printed.out)
-            .map_err(|_| CanonicalError::Shape("a member's name that is no string".into()))?;
+        let Ok(serde_json::Value::String(name)) = serde_json::to_value(key) else {
+            return Err(CanonicalError::Shape("a member's name that is no string".into()));
+        };
         self.name(Name::Owned(name));
         Ok(())
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), CanonicalError> {
-        self.value(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_object()
-    }
-}
-
-impl ser::SerializeStruct for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
-        self.name(Name::Static(name));
-        self.value(value)
-    }
-    fn end(self) -> Result<(), CanonicalError> {
-        self.end_object()
-    }
-}
-
-impl ser::SerializeStructVariant for Open<'_> {
-    type Ok = ();
-    type Error = CanonicalError;
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), CanonicalError> {
-        self.name(Name::Static(name));
         self.value(value)
     }
     fn end(self) -> Result<(), CanonicalError> {
