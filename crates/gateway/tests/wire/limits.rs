@@ -1,10 +1,10 @@
 //! However much a pipeline holds, it is answered or refused, and the session goes on.
 
-use crate::shared::house;
 use crate::shared::raw::extended::{
     SYNC, bind, bind_with, close, describe, execute, parse, query, run, tags,
 };
 use crate::shared::raw::{Raw, sqlstate};
+use crate::shared::{Driver, house, own_house, until};
 
 #[tokio::test]
 async fn portals_end_with_their_transaction_and_are_limited_within_one() {
@@ -98,4 +98,17 @@ async fn a_count_that_takes_too_long_is_given_up_and_people_are_asked_all_the_sa
     house.deny(&held.id, "too slow").await.unwrap();
     raw.until(b'Z').await;
     assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}
+
+#[tokio::test]
+async fn an_agents_connections_count_as_long_as_they_last() {
+    let house = own_house("\n[limits]\nconnections_per_agent_max = 2\n").await;
+    let first = Driver::connect(&house).await;
+    let second = Driver::connect(&house).await;
+    let error = Driver::connect_as(&house, &house.token).await.err().expect("a third is refused");
+    let error = error.as_db_error().expect("in words").clone();
+    assert_eq!((error.code().code(), error.message().contains("connections_per_agent_max")), ("53300", true));
+    drop(first);
+    until("a place is free again", async || Driver::connect_as(&house, &house.token).await.is_ok()).await;
+    drop(second);
 }

@@ -7,7 +7,7 @@ use super::super::reply::{Replies, ReplyError};
 use super::super::session::Session;
 use super::super::upstream::UpstreamStream;
 use super::super::wording;
-use super::accept::Shared;
+use super::accept::{AgentPlace, Shared};
 use super::cancels::{CancelPlace, CancelSignal};
 use super::client::ClientStream;
 use super::facts::{Change, Facts, Snapshot};
@@ -107,6 +107,8 @@ pub(super) struct Connection {
     /// A change of definitions is being committed: everybody else waits for it.
     pub(super) changing: Option<Change>,
     cancel: CancelPlace,
+    // Counts it among the agent's connections as long as it lasts.
+    _agent: AgentPlace,
 }
 
 /// Completes once the gate stops.
@@ -189,6 +191,7 @@ impl Connection {
             commit_sent: false,
             changing: None,
             cancel: opened.cancel,
+            _agent: opened.agent,
         })
     }
 

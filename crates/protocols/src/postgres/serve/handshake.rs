@@ -52,7 +52,7 @@ pub(super) struct Opened {
     pub(super) peer: SocketAddr,
     pub(super) cancel: CancelPlace,
     pub(super) own_settings: Vec<(String, String)>,
-    pub(super) _agent: AgentPlace,
+    pub(super) agent: AgentPlace,
 }
 
 /// Why a connection was not opened. Only `Told` reaches the client.
@@ -264,7 +264,7 @@ async fn connect(
         peer,
         cancel,
         own_settings,
-        _agent: agent,
+        agent,
     })
 }
 
