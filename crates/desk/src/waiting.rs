@@ -44,6 +44,8 @@ impl Waiting {
         if let Some(latest) = desk.record_of(id) {
             desk.shared.announce(&latest);
         }
+        // The same copy for the one who waits and for whoever tells.
+        let record = Arc::clone(&changes.borrow());
         Self { desk, record, changes, counted: None, settled: false }
     }
 
