@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod configured;
+pub mod crowd;
 pub mod house;
 pub mod http;
 pub mod kill9;

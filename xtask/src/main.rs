@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compare;
 mod demo;
+mod holds;
 mod kill9;
 mod servers;
 mod steps;
@@ -45,6 +46,11 @@ const CHORES: &[Chore] = &[
         name: "kill9",
         about: "kills the gate at random moments under load and checks the log",
         run: kill9::run,
+    },
+    Chore {
+        name: "holds",
+        about: "ten thousand statements held at once: what each costs, and what they do to a reader",
+        run: holds::run,
     },
     Chore {
         name: "bench",

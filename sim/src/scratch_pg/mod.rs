@@ -22,6 +22,8 @@ pub use template::Unprivileged;
 
 /// How long a server may take to come up.
 const START_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server may take to shut down.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
 /// How often another free port is tried when somebody took it in between.
 const TRIES_MAX: usize = 4;
 /// The superuser of every scratch server.
@@ -42,6 +44,8 @@ pub struct Options {
 #[derive(Debug)]
 pub struct ScratchPg {
     server: Running,
+    // Postmasters that have ended: whoever puts one away removes the folder.
+    before: Vec<Running>,
     folder: PathBuf,
     port: u16,
     password: String,
@@ -63,7 +67,13 @@ impl ScratchPg {
             configure(&folder, port, &options, &user)?;
             match launch(&installation, &user, &folder, port).await {
                 Ok(server) => {
-                    let mut started = Self { server, folder, port, password: template.password.clone() };
+                    let mut started = Self {
+                        server,
+                        before: Vec::new(),
+                        folder,
+                        port,
+                        password: template.password.clone(),
+                    };
                     started.take_over().await?;
                     return Ok(started);
                 }
@@ -144,6 +154,27 @@ impl ScratchPg {
     #[must_use]
     pub fn server(&self) -> &Running {
         &self.server
+    }
+
+    /// Shuts the server down with all of its connections, as an upgrade or a failover does.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn stop(&mut self) -> Result<()> {
+        // INT is PostgreSQL's fast shutdown.
+        self.server.signal("INT")?;
+        self.server.ended(STOP_WITHIN).await.map(drop)
+    }
+
+    /// Starts the server again that was stopped or killed, on the same folder and port.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_again(&mut self) -> Result<()> {
+        let user = Unprivileged::find()?;
+        let server = launch(&Installation::find()?, &user, &self.folder, self.port).await?;
+        self.before.push(std::mem::replace(&mut self.server, server));
+        Ok(())
     }
 
     /// The template's password is shared by all copies; each server gets its own.

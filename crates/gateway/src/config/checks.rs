@@ -139,7 +139,9 @@ impl Check<'_> {
         let count = |name: &str, value: Option<u64>, default: usize, max: u64| {
             bounded(name, value, default as u64, max).map(|n| usize::try_from(n).unwrap_or(default))
         };
-        let seconds = gate.handshake_wait_max.as_secs();
+        let seconds = |name: &str, value: Option<u64>, default: Duration, max: u64| {
+            bounded(name, value, default.as_secs(), max).map(Duration::from_secs)
+        };
         Ok((
             Limits {
                 holds_max: bounded("holds_max", raw.holds_max, desk.holds_max, 1_000_000)?,
@@ -164,12 +166,24 @@ impl Check<'_> {
                     100_000,
                 )?,
                 handshakes_max: count("handshakes_max", raw.handshakes_max, gate.handshakes_max, 10_000)?,
-                handshake_wait_max: Duration::from_secs(bounded(
+                handshake_wait_max: seconds(
                     "handshake_seconds_max",
                     raw.handshake_seconds_max,
-                    seconds,
+                    gate.handshake_wait_max,
                     300,
-                )?),
+                )?,
+                server_connections_max: count(
+                    "server_connections_max",
+                    raw.server_connections_max,
+                    gate.server_connections_max,
+                    100_000,
+                )?,
+                held_server_wait_max: seconds(
+                    "held_server_seconds_max",
+                    raw.held_server_seconds_max,
+                    gate.held_server_wait_max,
+                    3_600,
+                )?,
             },
         ))
     }

@@ -164,6 +164,10 @@ pub struct RawLimits {
     pub handshakes_max: Option<u64>,
     /// How many seconds a client may take to authenticate.
     pub handshake_seconds_max: Option<u64>,
+    /// Connections of one gate to its server at once.
+    pub server_connections_max: Option<u64>,
+    /// How many seconds a session that waits for people keeps its connection to the server.
+    pub held_server_seconds_max: Option<u64>,
 }
 
 /// `[targets.NAME]`

@@ -5,6 +5,7 @@ use super::connection;
 use super::facts::{Facts, FactsError};
 use super::handshake;
 use super::opening;
+use super::server::Servers;
 use super::settings::{Authenticator, TargetSettings};
 use crate::sql::parser::Pool;
 use crate::sql::shape::AnalysisCache;
@@ -64,6 +65,7 @@ pub(super) struct Shared {
     pub(super) cancels: Arc<Cancels>,
     pub(super) pool: Arc<Pool>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) servers: Servers,
     connections: Arc<Semaphore>,
     pub(super) handshakes: Arc<Semaphore>,
     by_agent: Mutex<HashMap<AgentName, usize>>,
@@ -110,6 +112,7 @@ pub async fn bind(
     let shared = Shared {
         connections: Arc::new(Semaphore::new(settings.limits.connections_max)),
         handshakes: Arc::new(Semaphore::new(settings.limits.handshakes_max)),
+        servers: Servers::new(settings.limits.server_connections_max),
         by_agent: Mutex::default(),
         cancels: Arc::default(),
         settings,
@@ -206,9 +209,11 @@ async fn one(accepted: Accepted, shared: Arc<Shared>, worker: u32, cache: Arc<Mu
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
     let wait = shared.settings.limits.handshake_wait_max;
-    let opened = tokio::time::timeout(wait, handshake::open(stream, accepted.peer, &shared)).await;
+    // On the heap, so that it takes no room for the rest of the connection.
+    let opening = Box::pin(handshake::open(stream, accepted.peer, &shared));
+    let opened = tokio::time::timeout(wait, opening).await;
     match opened {
-        Ok(Ok(Some(opened))) => connection::run(opened, shared, worker, cache).await,
+        Ok(Ok(Some(opened))) => Box::pin(connection::run(opened, shared, worker, cache)).await,
         Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::info!(peer = %accepted.peer, %error, "a connection was not opened"),
         Err(_) => tracing::info!(peer = %accepted.peer, "a connection did not authenticate in time"),

@@ -85,7 +85,8 @@ impl CancelSignal {
         let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let settings = &shared.settings;
         if let Some(key) = key {
-            if let Err(error) = upstream::cancel(&settings.address, &settings.tls, &key).await {
+            let cancel = Box::pin(upstream::cancel(&settings.address, &settings.tls, &key));
+            if let Err(error) = cancel.await {
                 tracing::warn!(%error, "what runs at the server could not be cancelled");
             }
         }

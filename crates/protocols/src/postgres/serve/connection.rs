@@ -5,14 +5,14 @@ use super::super::codec::frontend::{self, Frontend};
 use super::super::codec::{CodecError, Limits, RawMessage, TransactionStatus};
 use super::super::reply::{Replies, ReplyError};
 use super::super::session::Session;
-use super::super::upstream::UpstreamStream;
 use super::super::wording;
 use super::accept::{AgentPlace, Shared};
 use super::cancels::{CancelPlace, CancelSignal};
-use super::client::ClientStream;
+use super::client::{ClientStream, make_room, shrink};
 use super::facts::{Change, Facts, Snapshot};
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
+use super::server::{Parameters, Server, ServerError};
 use crate::sql::session::SessionState;
 use crate::sql::shape::{AnalysisCache, StateId};
 use crate::sql::{Analysis, NotUnderstood};
@@ -34,12 +34,18 @@ pub(super) const AHEAD_BYTES_MAX: usize = 1 << 20;
 /// A query that is longer is refused by its length, before anything of it is read.
 const QUERY_BYTES_MAX: usize = crate::sql::MESSAGE_BYTES_MAX + 64;
 
+/// What a client is told where there is no connection to the server.
+pub(super) const UNREACHABLE: &str = "the server behind this gate cannot be reached";
+
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Ended {
     /// The client said goodbye or is gone.
     #[error("the client is gone")]
     Client,
+    /// There is no connection to the server.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(ServerError),
     /// The server is gone.
     #[error("the server is gone")]
     Server,
@@ -80,7 +86,11 @@ pub(super) struct Connection {
     pub(super) client: ClientStream,
     pub(super) inbuf: BytesMut,
     pub(super) out: BytesMut,
-    pub(super) upstream: UpstreamStream,
+    pub(super) server: Server,
+    /// What the client was told that the server reports as a session begins.
+    pub(super) told: Arc<Parameters>,
+    /// What was set on a connection that was given back.
+    pub(super) given_back: Option<serde_json::Map<String, serde_json::Value>>,
     pub(super) upin: BytesMut,
     pub(super) upout: BytesMut,
     pub(super) replies: Replies,
@@ -118,7 +128,12 @@ pub(super) async fn stopped(stop: &mut tokio::sync::watch::Receiver<bool>) {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn run(opened: Opened, shared: Arc<Shared>, worker: u32, cache: Arc<Mutex<AnalysisCache>>) {
+pub(super) async fn run(
+    opened: Box<Opened>,
+    shared: Arc<Shared>,
+    worker: u32,
+    cache: Arc<Mutex<AnalysisCache>>,
+) {
     let mut random = [0u8; ID_BYTES];
     if aws_lc_rs::rand::fill(&mut random).is_err() {
         return;
@@ -140,12 +155,13 @@ pub(super) async fn run(opened: Opened, shared: Arc<Shared>, worker: u32, cache:
 
 impl Connection {
     fn new(
-        opened: Opened,
+        opened: Box<Opened>,
         shared: Arc<Shared>,
         worker: u32,
         cache: Arc<Mutex<AnalysisCache>>,
         id: SessionId,
-    ) -> Option<Self> {
+    ) -> Option<Box<Self>> {
+        let opened = *opened;
         let facts = shared.facts.get(&opened.database)?.clone();
         let target = Target {
             name: shared.settings.name.clone(),
@@ -163,15 +179,17 @@ impl Connection {
         for (name, value) in &opened.own_settings {
             session.set_own(name, value);
         }
-        Some(Self {
+        Some(Box::new(Self {
             snapshot: facts.current(),
             shared,
             client: opened.client,
             inbuf: opened.inbuf,
-            out: BytesMut::with_capacity(16 << 10),
-            upstream: opened.upstream.stream,
-            upin: opened.upstream.leftover,
-            upout: BytesMut::with_capacity(16 << 10),
+            out: BytesMut::new(),
+            server: opened.server,
+            told: opened.told,
+            given_back: None,
+            upin: opened.leftover,
+            upout: BytesMut::new(),
             replies: Replies::default(),
             session,
             pipeline: Pipeline::default(),
@@ -192,7 +210,7 @@ impl Connection {
             changing: None,
             cancel: opened.cancel,
             _agent: opened.agent,
-        })
+        }))
     }
 
     async fn serve(&mut self) -> Result<(), Ended> {
@@ -206,6 +224,11 @@ impl Connection {
                 }
             }
             self.flush_client().await?;
+            for buffer in [&mut self.inbuf, &mut self.upin, &mut self.out, &mut self.upout] {
+                shrink(buffer);
+            }
+            make_room(&mut self.inbuf);
+            make_room(&mut self.upin);
             tokio::select! {
                 biased;
                 read = self.client.read_buf(&mut self.inbuf) => {
@@ -216,7 +239,7 @@ impl Connection {
                         self.signal.forget();
                     }
                 }
-                read = self.upstream.read_buf(&mut self.upin) => {
+                read = self.server.read_buf(&mut self.upin) => {
                     if read? == 0 {
                         return Err(Ended::Server);
                     }
@@ -242,7 +265,7 @@ impl Connection {
         match frontend::parse(&message)? {
             Frontend::Query(text) => {
                 let text: Arc<str> = text.into();
-                self.simple(&text, &message.bytes).await
+                self.simple(&text, message.bytes).await
             }
             Frontend::Parse(_)
             | Frontend::Bind(_)
@@ -311,6 +334,10 @@ impl Connection {
         let word = match ended {
             Err(Ended::Stopping) => Some(("57P01", "the gate stops; what waits stays and can be repeated")),
             Err(Ended::Server) => Some(("08006", "the server behind this gate is gone")),
+            Err(Ended::Unreachable(ServerError::Full)) => {
+                Some(("53300", "too many connections to the server behind this gate"))
+            }
+            Err(Ended::Unreachable(_)) => Some(("08006", UNREACHABLE)),
             Err(Ended::Identity) => Some(("28000", "this token has expired or was revoked")),
             Err(Ended::Codec(_)) => Some(("08P01", "this is not PostgreSQL's protocol")),
             Err(Ended::Reply(_)) => Some(("58000", "the server's answer cannot be passed on safely")),
@@ -331,13 +358,10 @@ impl Connection {
             }
             let _ = self.flush_client().await;
         }
-        let mut goodbye = BytesMut::new();
-        super::super::codec::write_frontend::terminate(&mut goodbye);
         if !self.replies.is_settled() || self.replies.status != TransactionStatus::Idle {
             self.signal.cancel_running(&self.shared).await;
         }
-        let _ = self.upstream.write_all(&goodbye).await;
-        let _ = self.upstream.shutdown().await;
+        self.server.close().await;
         let _ = self.client.shutdown().await;
         self.settle_open().await;
         let _ = &self.cancel;

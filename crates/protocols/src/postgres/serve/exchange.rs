@@ -5,6 +5,7 @@ use super::super::codec::frontend::Named;
 use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
 use super::super::session::{Session, Setting};
 use super::super::upstream::UpstreamStream;
+use super::client::{make_more_room, make_room};
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
 use crate::sql::session::{SessionState, TempObjects};
 use crate::sql::settings;
@@ -51,6 +52,9 @@ impl Connection {
     /// Sends what is ready and passes the answers on until everything that was asked is answered.
     pub(super) async fn drive(&mut self) -> Result<(), Ended> {
         let (mut sent, mut cancelled) = (0, false);
+        if !self.upout.is_empty() {
+            Box::pin(self.connected()).await?;
+        }
         loop {
             self.replies.take(&mut self.upin, &mut self.out)?;
             if self.replies.must_cancel && !cancelled {
@@ -66,18 +70,20 @@ impl Connection {
                 break;
             }
             let may_read_ahead = self.inbuf.len() < AHEAD_BYTES_MAX;
+            make_room(&mut self.inbuf);
+            make_room(&mut self.upin);
             let pending = self.upout.get(sent..).unwrap_or_default();
             tokio::select! {
                 biased;
-                moved = either(&mut self.upstream, pending, &mut self.upin) => match moved? {
+                moved = either(self.server.stream(), pending, &mut self.upin) => match moved? {
                     Moved::Sent(0) | Moved::Received(0) => return Err(Ended::Server),
                     Moved::Sent(bytes) => {
                         sent += bytes;
                         if sent == self.upout.len() {
-                            self.upstream.flush().await?;
+                            self.server.stream().ok_or(Ended::Server)?.flush().await?;
                         }
                     }
-                    Moved::Received(_) => {}
+                    Moved::Received(_) => make_more_room(&mut self.upin),
                 },
                 read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
                     if read? == 0 {
@@ -142,16 +148,19 @@ impl Connection {
     }
 
     async fn ask_until(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
+        Box::pin(self.connected()).await?;
         // A cancel request means what the client runs, and never a question of the gate's own.
         self.signal.begin_asking().await;
-        let answer = self.exchange(messages, until).await;
+        let answer = Box::pin(self.exchange(messages, until)).await;
         self.signal.end_asking();
         answer
     }
 
-    async fn exchange(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
-        self.upstream.write_all(messages).await?;
-        self.upstream.flush().await?;
+    /// Sends messages of our own over the connection that there is, and takes their answer.
+    pub(super) async fn exchange(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
+        let stream = self.server.stream().ok_or(Ended::Server)?;
+        stream.write_all(messages).await?;
+        stream.flush().await?;
         let mut answer = Answer::default();
         let (mut bytes, mut closed) = (0, 0);
         loop {
@@ -197,7 +206,8 @@ impl Connection {
                     _ => {}
                 }
             }
-            if self.upstream.read_buf(&mut self.upin).await? == 0 {
+            make_room(&mut self.upin);
+            if self.server.read_buf(&mut self.upin).await? == 0 {
                 return Err(Ended::Server);
             }
         }
@@ -314,7 +324,7 @@ impl Connection {
 
 /// Where the answer to a question of our own ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Until {
+pub(super) enum Until {
     /// At ReadyForQuery.
     Ready,
     /// When its portal and its statement are closed.
@@ -327,7 +337,12 @@ enum Moved {
 }
 
 // One step in either direction: a server that waits for us to read must not be kept from that by our own writing.
-async fn either(stream: &mut UpstreamStream, pending: &[u8], into: &mut BytesMut) -> std::io::Result<Moved> {
+async fn either(
+    stream: Option<&mut UpstreamStream>,
+    pending: &[u8],
+    into: &mut BytesMut,
+) -> std::io::Result<Moved> {
+    let Some(stream) = stream else { return Err(std::io::ErrorKind::NotConnected.into()) };
     std::future::poll_fn(|cx| {
         if !pending.is_empty() {
             if let Poll::Ready(sent) = Pin::new(&mut *stream).poll_write(cx, pending) {

@@ -207,7 +207,7 @@ impl Connection {
         found: &Found,
         action: ClientAction,
         analysis: Arc<Analysis>,
-        held: Held,
+        held: Box<Held>,
     ) -> Result<(), Ended> {
         if self.session.has_failed() {
             return self.error("25P02", FAILED).await;

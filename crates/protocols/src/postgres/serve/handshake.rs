@@ -7,12 +7,13 @@ use super::super::codec::write;
 use super::super::codec::write_frontend::PROTOCOL_3_0;
 use super::super::codec::{CodecError, Limits, TransactionStatus};
 use super::super::startup::{self, Opening};
-use super::super::upstream::{self, Upstream, UpstreamError};
 use super::super::wording;
 use super::accept::{AgentPlace, Shared};
 use super::cancels::CancelPlace;
 use super::client::ClientStream;
+use super::connection::UNREACHABLE;
 use super::opening::{self, Knock};
+use super::server::{Parameters, Server, ServerError};
 use crate::sql::settings;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
@@ -45,7 +46,9 @@ const PROTOCOL_OPTION: &str = "_pq_.";
 pub(super) struct Opened {
     pub(super) client: ClientStream,
     pub(super) inbuf: BytesMut,
-    pub(super) upstream: Upstream,
+    pub(super) server: Server,
+    pub(super) told: Arc<Parameters>,
+    pub(super) leftover: BytesMut,
     pub(super) identity: Authenticated<AgentIdentity>,
     pub(super) database: String,
     pub(super) role: String,
@@ -65,7 +68,7 @@ pub(super) enum HandshakeError {
     #[error("{1}: {2}")]
     Told(&'static str, &'static str, String),
     #[error("the server cannot be reached: {0}")]
-    Upstream(#[from] UpstreamError),
+    Server(#[from] ServerError),
     #[error("the client spoke before it was asked to: bytes after a request for encryption")]
     Injected,
     #[error("the client asked for encryption twice")]
@@ -81,7 +84,7 @@ pub(super) async fn open(
     stream: TcpStream,
     peer: SocketAddr,
     shared: &Arc<Shared>,
-) -> Result<Option<Opened>, HandshakeError> {
+) -> Result<Option<Box<Opened>>, HandshakeError> {
     let Ok(_permit) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
         return Err(HandshakeError::Told(
             "53300",
@@ -94,7 +97,7 @@ pub(super) async fn open(
     };
     let Opening::Startup(startup) = startup::parse_startup(&packet)? else { return Ok(None) };
     match admit(&mut client, &mut inbuf, &startup, peer, shared).await {
-        Ok(admitted) => Ok(Some(connect(client, inbuf, admitted, peer, shared).await?)),
+        Ok(admitted) => Ok(Some(Box::new(connect(client, inbuf, admitted, peer, shared).await?))),
         Err(error) => {
             if let HandshakeError::Told(code, message, _) = &error {
                 let mut out = BytesMut::new();
@@ -235,14 +238,23 @@ async fn connect(
     let mut config = shared.settings.upstream(role_settings, &database, &application);
     let passes = |name: &str| PASSED_ON.iter().any(|p| p.eq_ignore_ascii_case(name));
     config.options = passed.into_iter().filter(|(name, _)| passes(name)).collect();
-    let upstream = match upstream::connect(&config).await {
-        Ok(upstream) => upstream,
-        Err(error) => {
-            let mut out = BytesMut::new();
-            wording::fatal(&mut out, "08006", "the server behind this gate cannot be reached", None);
-            client.write_all(&out).await?;
-            return Err(error.into());
-        }
+    let mut server = Server::unopened(config);
+    let (mut key, mut leftover) = (None, BytesMut::new());
+    let told = match server.greeting(shared) {
+        // It is opened once something needs it.
+        Some(told) => told,
+        None => match server.open(shared).await {
+            Ok(began) => {
+                (key, leftover) = (began.key, began.leftover);
+                began.parameters
+            }
+            Err(error) => {
+                let mut out = BytesMut::new();
+                wording::fatal(&mut out, "08006", UNREACHABLE, None);
+                client.write_all(&out).await?;
+                return Err(error.into());
+            }
+        },
     };
     let mut random = [0u8; RANDOM_BYTES];
     let unavailable = Refusal::Unavailable { what: "no randomness can be drawn" };
@@ -252,12 +264,14 @@ async fn connect(
         .cancels
         .place(&random, secret)
         .map_err(|e| HandshakeError::Told("53300", "too many connections", e.to_string()))?;
-    cancel.signal.set_key(upstream.key.clone());
-    welcome(&mut client, &upstream, &cancel).await?;
+    cancel.signal.set_key(key);
+    welcome(&mut client, &told, &cancel).await?;
     Ok(Opened {
         client,
         inbuf,
-        upstream,
+        server,
+        told,
+        leftover,
         identity,
         database,
         role,
@@ -270,12 +284,12 @@ async fn connect(
 
 async fn welcome(
     client: &mut ClientStream,
-    upstream: &Upstream,
+    parameters: &Parameters,
     cancel: &CancelPlace,
 ) -> Result<(), HandshakeError> {
     let mut out = BytesMut::new();
     write::auth_ok(&mut out);
-    for (name, value) in &upstream.parameters {
+    for (name, value) in parameters {
         write::parameter_status(&mut out, name, value);
     }
     write::backend_key_data(&mut out, cancel.key.pid, &cancel.key.secret);

@@ -50,6 +50,7 @@ enum Woken {
     Cancelled,
     Overflown,
     Alive,
+    Patient,
     Read,
 }
 
@@ -59,20 +60,22 @@ impl Connection {
         &mut self,
         action: &ClientAction,
         analysis: Arc<Analysis>,
-        held: Held,
+        held: Box<Held>,
         forward: Forward,
     ) -> Result<HeldEnd, Ended> {
-        if let Some(why) = self.cannot_hold(&analysis).await? {
+        if let Some(why) = Box::pin(self.cannot_hold(&analysis)).await? {
             return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
         }
-        let rows = self.count(&analysis, action).await?;
+        let rows = Box::pin(self.count(&analysis, action)).await?;
         self.read_values().await?;
         let draft = self.draft(action, &analysis, held.obligations(), rows);
         let desk = self.shared.desk.clone();
-        let mut waiting = match desk.hold(&self.identity, &held, draft).await {
+        let mut waiting = match Box::pin(desk.hold(&self.identity, &held, draft)).await {
             Ok(waiting) => waiting,
             Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
         };
+        // People take their time, and whatever they say, everything is looked at afresh.
+        drop((analysis, held));
         let mut changed: Option<String> = None;
         let mut forward = Some(forward);
         loop {
@@ -80,7 +83,10 @@ impl Connection {
                 Ok(waiting) => waiting,
                 Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
             };
-            let (analysis, judged) = match self.afresh(action).await? {
+            if let Some(refusal) = Box::pin(self.connected_again()).await? {
+                return Ok(HeldEnd::Refused(refusal));
+            }
+            let (analysis, judged) = match Box::pin(self.afresh(action)).await? {
                 Ok(afresh) => afresh,
                 Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
             };
@@ -88,10 +94,10 @@ impl Connection {
             let fresh = self.draft(action, &analysis, &obligations, rows);
             let payload = forward.as_ref().map(Forward::bytes).unwrap_or_default();
             let fresh = FreshAction { draft: fresh, judged, payload: &payload };
-            match waiting.claim(&self.identity, fresh).await {
+            match Box::pin(waiting.claim(&self.identity, fresh)).await {
                 Claim::Granted(granted) => {
                     let Some(forward) = forward.take() else { return Err(Ended::State("claimed twice")) };
-                    return self.run_granted(granted, &analysis, action, forward).await;
+                    return Box::pin(self.run_granted(granted, &analysis, action, forward)).await;
                 }
                 Claim::Reheld { waiting: again, what } => {
                     waiting = *again;
@@ -188,6 +194,12 @@ impl Connection {
         self.flush_client().await?;
         tracing::info!(session = %self.id, request = %waiting.id(), "held");
         let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + SIGN_OF_LIFE, SIGN_OF_LIFE);
+        let patience = match self.shared.servers.are_scarce() {
+            true => Duration::ZERO,
+            false => self.shared.settings.limits.held_server_wait_max,
+        };
+        let mut patience = std::pin::pin!(tokio::time::sleep(patience));
+        let mut is_patient = true;
         let mut stop = self.shared.stop.clone();
         let ended = loop {
             let may_read_ahead = self.inbuf.len() < WAITING_AHEAD_BYTES_MAX;
@@ -205,6 +217,7 @@ impl Connection {
                 // Behind so much nobody would see that the client is gone.
                 () = std::future::ready(()), if !may_read_ahead => Woken::Overflown,
                 _ = alive.tick() => Woken::Alive,
+                () = &mut patience, if is_patient => Woken::Patient,
                 () = stopped(&mut stop) => break Err(Ended::Stopping),
             };
             match woken {
@@ -225,6 +238,10 @@ impl Connection {
                 Woken::Alive => {
                     wording::alive(&mut self.out);
                     self.flush_client().await?;
+                }
+                Woken::Patient => {
+                    is_patient = false;
+                    Box::pin(self.give_back()).await?;
                 }
                 Woken::Read => {}
             }

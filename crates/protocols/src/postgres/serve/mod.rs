@@ -13,8 +13,10 @@ mod handshake;
 mod held;
 mod opening;
 mod pipeline;
+mod reconnect;
 mod run;
 mod sending;
+mod server;
 mod settings;
 mod simple;
 

@@ -5,7 +5,7 @@ use super::super::startup::{self, Opening};
 use super::super::upstream;
 use super::super::wording;
 use super::accept::Shared;
-use super::client::ClientStream;
+use super::client::{ClientStream, READ_BYTES};
 use super::handshake::HandshakeError;
 use crate::postgres::codec::CodecError;
 use bytes::{Bytes, BytesMut};
@@ -39,7 +39,7 @@ pub(super) fn with_alpn(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::Serve
 pub(super) async fn knock(stream: TcpStream, shared: &Shared) -> Result<Option<Knock>, HandshakeError> {
     let mut asked = Asked::default();
     let mut client = first_byte(stream, shared, &mut asked).await?;
-    let mut inbuf = BytesMut::with_capacity(8 << 10);
+    let mut inbuf = BytesMut::with_capacity(READ_BYTES);
     loop {
         let packet = read_startup(&mut client, &mut inbuf).await?;
         let opening = match startup::parse_startup(&packet) {

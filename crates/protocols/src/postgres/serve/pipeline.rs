@@ -67,7 +67,7 @@ pub(super) enum Found {
 pub(super) struct Pending {
     pub(super) action: ClientAction,
     pub(super) analysis: Arc<Analysis>,
-    pub(super) held: Held,
+    pub(super) held: Box<Held>,
     pub(super) portal: Arc<Portal>,
     // Its Bind and what describes it.
     own: Vec<Queued>,
@@ -206,7 +206,7 @@ impl Pipeline {
         portal: Arc<Portal>,
         action: ClientAction,
         analysis: Arc<Analysis>,
-        held: Held,
+        held: Box<Held>,
     ) {
         let at = self.portals.get(name).and_then(Option::as_ref).map_or(self.queue.len(), |t| t.at);
         let own = self.queue.split_off(at.min(self.queue.len()));

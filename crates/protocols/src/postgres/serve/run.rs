@@ -27,7 +27,7 @@ pub(super) enum Decision {
     /// It passes.
     Allow(Arc<Analysis>, Allowed),
     /// It waits for people.
-    Hold(Arc<Analysis>, Held),
+    Hold(Arc<Analysis>, Box<Held>),
     /// It does not run.
     Refuse(Refusal),
     /// Nor does what the grammar refuses; the server may say so itself.
@@ -50,8 +50,11 @@ impl Connection {
                 return Ok(decision(refusal));
             }
         };
-        let analysis =
-            if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
+        let analysis = if analysis.missing.is_empty() {
+            analysis
+        } else {
+            Box::pin(self.look_again(action, analysis)).await?
+        };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
         if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
             self.shared.desk.refused(&self.id, &refusal);
@@ -76,7 +79,7 @@ impl Connection {
                 Decision::Refuse(refusal)
             }
             Judged::Hold(held) => match self.analyse_whole(action).await {
-                Ok(whole) => Decision::Hold(whole, held),
+                Ok(whole) => Decision::Hold(whole, Box::new(held)),
                 Err(error) => Decision::Refuse(not_understood(error)),
             },
             Judged::Deny(refusal) => {
@@ -221,7 +224,7 @@ impl Connection {
         if let Some(hit) = self.cache.lock().map_err(|_| NotUnderstood::Failed)?.find(state, text) {
             return Ok(hit.analysis);
         }
-        let analysis = self.parse_text(text, Vec::new()).await?;
+        let analysis = Box::pin(self.parse_text(text, Vec::new())).await?;
         Ok(self.cache.lock().map_err(|_| NotUnderstood::Failed)?.keep(state, text, analysis))
     }
 
@@ -239,7 +242,7 @@ impl Connection {
 
     /// What this very action would do, with everything that people are shown.
     pub(super) async fn analyse_whole(&self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
-        self.parse_text(&action.text, action.user_types()).await.map(Arc::new)
+        Box::pin(self.parse_text(&action.text, action.user_types())).await.map(Arc::new)
     }
 
     async fn parse_text(&self, text: &Arc<str>, param_types: Vec<u32>) -> Result<Analysis, NotUnderstood> {

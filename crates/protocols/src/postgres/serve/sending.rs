@@ -69,7 +69,7 @@ impl Connection {
 
     pub(super) async fn sync(&mut self) -> Result<(), Ended> {
         if let Some(pending) = self.pipeline.pending.take() {
-            self.hold_pending(*pending).await?;
+            Box::pin(self.hold_pending(*pending)).await?;
         }
         if self.pipeline.skipping {
             return self.end_skipping().await;
@@ -104,7 +104,7 @@ impl Connection {
             return Ok(());
         }
         let forward = pending.forward()?;
-        match self.hold(&pending.action, pending.analysis, pending.held, forward).await? {
+        match Box::pin(self.hold(&pending.action, pending.analysis, pending.held, forward)).await? {
             HeldEnd::Ran => {
                 if pending.portal.statement_name.is_empty() {
                     // It ran as the unnamed statement, which the client named so too.

@@ -22,6 +22,10 @@ pub struct GateLimits {
     pub handshakes_max: usize,
     /// How long a client may take to authenticate.
     pub handshake_wait_max: Duration,
+    /// Connections to the server at once, beside the one for each database that reads the catalogue.
+    pub server_connections_max: usize,
+    /// How long a session that waits for people keeps its connection to the server.
+    pub held_server_wait_max: Duration,
 }
 
 impl Default for GateLimits {
@@ -31,6 +35,8 @@ impl Default for GateLimits {
             connections_per_agent_max: 5_000,
             handshakes_max: 256,
             handshake_wait_max: Duration::from_secs(15),
+            server_connections_max: 10_000,
+            held_server_wait_max: Duration::from_secs(10),
         }
     }
 }

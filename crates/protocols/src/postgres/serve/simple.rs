@@ -17,7 +17,7 @@ use countersign_desk::Allowed;
 use std::sync::Arc;
 
 impl Connection {
-    pub(super) async fn simple(&mut self, text: &Arc<str>, frame: &Bytes) -> Result<(), Ended> {
+    pub(super) async fn simple(&mut self, text: &Arc<str>, frame: Bytes) -> Result<(), Ended> {
         // What came before it is at the server before it, and decides what it means.
         if !self.drain().await? {
             return Ok(());
@@ -29,7 +29,9 @@ impl Connection {
         match self.decide(&action).await? {
             Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
             Decision::Unreadable(refusal) => self.refuse_unreadable(refusal, text).await,
-            Decision::Allow(analysis, allowed) => self.pass_simple(&action, &analysis, &allowed, frame).await,
+            Decision::Allow(analysis, allowed) => {
+                self.pass_simple(&action, &analysis, &allowed, &frame).await
+            }
             Decision::Hold(..) if self.session.has_failed() => self.answer_failed().await,
             Decision::Hold(..) if !self.session.only_reads_since_ready => {
                 let why = "the same pipeline has already done more than read".to_owned();
@@ -43,8 +45,10 @@ impl Connection {
                     write::ready_for_query(&mut self.out, self.session.status);
                     return self.flush_client().await;
                 }
-                let forward = Forward::Simple(frame.clone());
-                match self.hold(&action, analysis, held, forward).await? {
+                // What it was read with is not kept while people decide.
+                let forward = Forward::Simple(Bytes::copy_from_slice(&frame));
+                drop(frame);
+                match Box::pin(self.hold(&action, analysis, held, forward)).await? {
                     HeldEnd::Ran | HeldEnd::Failed => {
                         write::ready_for_query(&mut self.out, self.session.status);
                         self.flush_client().await

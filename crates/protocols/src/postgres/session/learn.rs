@@ -93,6 +93,7 @@ impl Session {
             self.is_its_own = true;
             self.doubt_definitions();
         }
+        self.has_left_more |= !analysis.statements.iter().all(can_be_repeated);
         self.state_is_stale = true;
         self.transaction.only_reads = false;
         self.only_reads_since_ready = false;
@@ -109,6 +110,7 @@ impl Session {
 
     fn ran_one(&mut self, statement: &Statement, text: &str, epoch: u64) {
         self.is_its_own |= defines(statement);
+        self.has_left_more |= !can_be_repeated(statement);
         // What was defined before it in the same text decides what it means.
         let epoch = if self.state.definitions_in_doubt { 0 } else { epoch };
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
@@ -228,6 +230,20 @@ pub fn leaves_no_trace(statement: &Statement) -> bool {
         What::Begin { .. } | What::SetTransaction { session: false } | What::Show { .. }
     );
     statement.proven_read || begins
+}
+
+/// Whether all that a statement leaves at the server can be given to another connection too.
+fn can_be_repeated(statement: &Statement) -> bool {
+    let of_settings = matches!(statement.what, What::Set { .. } | What::Reset { .. });
+    let of_transactions = matches!(
+        statement.what,
+        What::Commit { .. }
+            | What::Rollback { .. }
+            | What::Savepoint { .. }
+            | What::Release { .. }
+            | What::RollbackTo { .. }
+    );
+    of_settings || of_transactions || leaves_no_trace(statement)
 }
 
 /// Whether a statement may change what the text after it means: settings, names of statements and portals, tables.

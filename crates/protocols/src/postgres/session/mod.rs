@@ -135,6 +135,9 @@ pub struct Session {
     /// Something ran that is not understood, or that changes more than rows: nobody can say all that this session has
     /// become, so what it asks for is asked for by no other.
     pub is_its_own: bool,
+    /// Something ran that may have left more at the server than settings and prepared statements: what it left is on one
+    /// connection alone.
+    pub has_left_more: bool,
     /// Why, as stated by the agent (`SET countersign.reason`).
     pub reason: Option<String>,
     /// The client asked for notices of at least this weight; holds are notices.
@@ -159,6 +162,7 @@ impl Session {
             values: Vec::new(),
             placeholders: BTreeSet::new(),
             is_its_own: false,
+            has_left_more: false,
             reason: None,
             wants_notices: true,
             read_committed: true,

@@ -1,0 +1,140 @@
+//! When a session has a connection to the server: from the first thing that needs it, but not while people decide about
+//! a session that left nothing there. What it set and prepared is set and prepared again.
+
+use super::super::codec::{TransactionStatus, write, write_frontend};
+use super::super::session::{PLACEHOLDERS_MAX, Session};
+use super::connection::{Connection, Ended};
+use super::exchange::{OWN_NAME, Until};
+use super::server::ServerError;
+use crate::sql::session::TempObjects;
+use bytes::BytesMut;
+use countersign_core::refusal::Refusal;
+use std::time::Duration;
+
+/// Statements that are prepared again for a session; one that has more keeps its connection.
+const PREPARED_AGAIN_MAX: usize = 64;
+/// How often a connection is tried that an approved action needs, and how long after each time.
+const TRIES_MAX: u32 = 10;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const JSON_OID: u32 = 114;
+
+/// What the client has set, but for settings that the server does not list.
+const SET_QUERY: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
+const SET_AGAIN: &str =
+    "SELECT pg_catalog.set_config(s.key, s.value, false) FROM pg_catalog.json_each_text($1) AS s";
+
+impl Connection {
+    /// Sees that there is a connection to the server, on which the session stands as it stood.
+    pub(super) async fn connected(&mut self) -> Result<(), Ended> {
+        if self.server.is_open() {
+            return Ok(());
+        }
+        let began = Box::pin(self.server.open(&self.shared)).await.map_err(Ended::Unreachable)?;
+        self.upin = began.leftover;
+        self.signal.set_key(began.key);
+        for (name, value) in began.parameters.iter().filter(|parameter| !self.told.contains(parameter)) {
+            write::parameter_status(&mut self.out, name, value);
+        }
+        self.told = began.parameters;
+        match self.given_back.take() {
+            Some(settings) => self.restore(&settings).await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Self::connected`], for what people have approved: a server that is away for a moment is waited for.
+    pub(super) async fn connected_again(&mut self) -> Result<Option<Refusal>, Ended> {
+        for _ in 0..TRIES_MAX {
+            match self.connected().await {
+                Ok(()) => return Ok(None),
+                Err(Ended::Unreachable(error @ ServerError::Upstream(_))) => {
+                    tracing::warn!(session = %self.id, %error, "an approved action waits for the server");
+                    tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                }
+                Err(Ended::Unreachable(_)) => break,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(Some(Refusal::Unavailable { what: "the server behind this gate cannot be reached" }))
+    }
+
+    /// Gives the connection to the server back, where the session can be as it was on another.
+    pub(super) async fn give_back(&mut self) -> Result<(), Ended> {
+        let is_quiet = !self.pipeline.open && self.replies.is_settled() && self.upin.is_empty();
+        if !self.server.is_open() || !is_quiet || !self.session.can_move(&self.role) {
+            return Ok(());
+        }
+        let answer = self.ask(SET_QUERY).await?;
+        if answer.failed.is_some() || !self.upin.is_empty() {
+            return Ok(());
+        }
+        let listed = answer.rows.into_iter().filter_map(|row| match <[_; 2]>::try_from(row) {
+            Ok([Some(name), Some(setting)]) => Some((name, setting.into())),
+            _ => None,
+        });
+        let unlisted = self.session.values.iter().filter(|s| self.session.placeholders.contains(&s.name));
+        let unlisted = unlisted.map(|s| (s.name.clone(), s.value.clone().into()));
+        let settings: serde_json::Map<String, serde_json::Value> = listed.chain(unlisted).collect();
+        self.given_back = Some(settings);
+        // They are read again before they count.
+        self.session.values = Vec::new();
+        self.signal.set_key(None);
+        self.server.close().await;
+        // People take their time: what is empty takes no room meanwhile.
+        for buffer in [&mut self.inbuf, &mut self.out, &mut self.upin, &mut self.upout] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
+        }
+        tracing::debug!(session = %self.id, "the connection to the server is given back");
+        Ok(())
+    }
+
+    async fn restore(&mut self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), Ended> {
+        if !settings.is_empty() {
+            let value = serde_json::Value::Object(settings.clone()).to_string();
+            let mut out = BytesMut::new();
+            write_frontend::parse(&mut out, OWN_NAME, SET_AGAIN, &[JSON_OID])?;
+            write_frontend::bind(&mut out, OWN_NAME, OWN_NAME, &[], &[Some(value.as_bytes())], &[])?;
+            write_frontend::execute(&mut out, OWN_NAME, 0)?;
+            write_frontend::sync(&mut out);
+            if let Some(code) = self.exchange(&out, Until::Ready).await?.failed {
+                return Err(Ended::Unanswered { asked: "to set again what was set", code });
+            }
+        }
+        let epoch = self.epoch();
+        let prepared: Vec<_> =
+            self.session.prepared.iter().map(|(name, p)| (name.clone(), p.clone())).collect();
+        for (name, prepared) in prepared {
+            let mut out = BytesMut::new();
+            write_frontend::parse(&mut out, &name, &prepared.sql, &prepared.param_types)?;
+            write_frontend::sync(&mut out);
+            // What cannot be prepared any more the server would refuse to run.
+            match (self.exchange(&out, Until::Ready).await?.failed, self.session.prepared.get_mut(&name)) {
+                (None, Some(prepared)) => prepared.epoch = epoch,
+                _ => drop(self.session.prepared.remove(&name)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    /// Whether the session could go on over another connection to the server in this role: it left nothing on this one
+    /// but settings and statements that it can be given again.
+    fn can_move(&self, role: &str) -> bool {
+        let is_between = self.status == TransactionStatus::Idle || self.transaction.suspended;
+        let state = &self.state;
+        is_between
+            && !self.has_left_more
+            && !self.state_is_stale
+            && state.temp_objects == TempObjects::None
+            && state.role == role
+            && state.user == role
+            && !state.definitions_in_doubt
+            && self.placeholders.len() < PLACEHOLDERS_MAX
+            && self.portals.keys().all(String::is_empty)
+            && self.prepared.len() <= PREPARED_AGAIN_MAX
+            && self.prepared.values().all(|prepared| !prepared.by_sql)
+    }
+}
