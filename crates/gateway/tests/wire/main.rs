@@ -12,6 +12,7 @@ mod masks;
 mod names;
 mod openings;
 mod order;
+mod refusals;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

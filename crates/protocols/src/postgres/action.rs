@@ -5,6 +5,7 @@ use super::codec::frontend::Bind;
 use super::codec::{CodecError, Format};
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
+use super::reply::scrubs;
 use super::session::{Analysed, Portal, Session, Setting};
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
@@ -253,6 +254,16 @@ fn param_value(param: &Param) -> Vec<Segment> {
     }
 }
 
+/// Whether this is a COPY of a query whose rows could be neither masked nor shown: the server describes none of them,
+/// and what is labelled may be among them.
+pub fn copies_unseen(analysis: &Analysis) -> bool {
+    let unseen = |output: &Output| matches!(output, Output::Derived | Output::PlainProjection);
+    let copies = |s: &crate::sql::Statement| matches!(s.what, What::CopyOut { .. }) && unseen(&s.output);
+    analysis.statements.iter().any(copies)
+        && scrubs(analysis)
+        && !analysis.joined.kinds().contains(&Kind::Reveal)
+}
+
 /// How the rows of an action are masked.
 ///
 /// # Errors
@@ -281,7 +292,17 @@ pub fn mask_plan(
                 MaskPlan::copy(&sets, copy_options(options, columns)?, &labels)?
             }
             Output::Unlabelled | Output::NoRows if !approved => continue,
-            // A COPY of a query in which nothing is labelled: no description comes before its rows.
+            // No description comes before the rows of a COPY of a query.
+            Output::Derived | Output::PlainProjection if matches!(statement.what, What::CopyOut { .. }) => {
+                if scrubs(analysis) {
+                    return Err(MaskError::CopyOptions {
+                        found: "a COPY of a query that may reach what is labelled",
+                        hint: "send the query itself: its rows can be masked",
+                    });
+                }
+                MaskPlan::Unlabelled(Arc::clone(known))
+            }
+            // A COPY of a query in which nothing is labelled.
             Output::Unlabelled if matches!(statement.what, What::CopyOut { .. }) => {
                 MaskPlan::Unlabelled(Arc::clone(known))
             }

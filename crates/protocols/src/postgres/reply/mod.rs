@@ -4,7 +4,7 @@
 mod asked;
 mod frames;
 
-pub use asked::{Expect, Finished, Ran, Rows, Then};
+pub use asked::{Expect, Finished, Ran, Rows, Then, scrubs};
 
 use super::codec::backend::{self, Backend, RowDescription, TAGS};
 use super::codec::write;
