@@ -18,6 +18,8 @@ const ANY_VALUE: &[&str] = &[
     "extra_float_digits",
     "client_min_messages",
     "bytea_output",
+    // Of functions that are defined: whoever may define one may do so without the check.
+    "check_function_bodies",
     "xmloption",
     "xmlbinary",
     "jit",
@@ -161,6 +163,7 @@ mod tests {
             ("TimeZone", "UTC"),
             ("standard_conforming_strings", "on"),
             ("search_path", "features, public"),
+            ("check_function_bodies", "false"),
             ("default_transaction_read_only", "off"),
             ("transaction_read_only", "on"),
         ] {
