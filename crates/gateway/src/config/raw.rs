@@ -164,6 +164,10 @@ pub struct RawLimits {
     pub handshakes_max: Option<u64>,
     /// How many seconds a client may take to authenticate.
     pub handshake_seconds_max: Option<u64>,
+    /// Bytes of a COPY from the client that waits for people.
+    pub copy_in_bytes_max: Option<u64>,
+    /// Bytes of all such COPYs of one gate.
+    pub copies_in_bytes_max: Option<u64>,
 }
 
 /// `[targets.NAME]`

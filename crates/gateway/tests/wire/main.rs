@@ -5,6 +5,9 @@
 mod allowed;
 mod approved;
 mod cancels;
+mod copies;
+mod copies_held;
+mod copies_of_clients;
 mod definitions;
 mod ends;
 mod limits;

@@ -331,6 +331,9 @@ impl Connection {
         action: &ClientAction,
     ) -> Result<Option<RowCount>, Ended> {
         let [statement] = analysis.statements.as_slice() else { return Ok(None) };
+        if let Some(data) = &action.data {
+            return Ok(Some(RowCount { count: data.facts().lines, known: HowKnown::Counted }));
+        }
         let ways =
             [(&statement.count_query, HowKnown::Counted), (&statement.estimate_query, HowKnown::Estimated)];
         for (query, known) in ways {
@@ -381,11 +384,6 @@ pub(super) fn not_understood(error: NotUnderstood) -> Refusal {
 
 fn unsupported(analysis: &Analysis) -> Option<Refusal> {
     analysis.statements.iter().find_map(|statement| match &statement.what {
-        What::CopyIn { .. } => Some(Refusal::Unsupported {
-            what: "COPY FROM STDIN".to_owned(),
-            instead: "Write rows with INSERT: what COPY would write cannot be shown before it is written."
-                .to_owned(),
-        }),
         What::CopyOut { .. } if action::copies_unseen(analysis) => Some(Refusal::Unsupported {
             what: "COPY of a query that cannot be seen through, where data is labelled".to_owned(),
             instead: "Send the query itself: its rows can be masked.".to_owned(),

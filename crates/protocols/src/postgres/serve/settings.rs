@@ -22,6 +22,10 @@ pub struct GateLimits {
     pub handshakes_max: usize,
     /// How long a client may take to authenticate.
     pub handshake_wait_max: Duration,
+    /// Bytes of a COPY from the client that waits for people.
+    pub copy_in_bytes_max: usize,
+    /// Bytes of all of them at once.
+    pub copies_in_bytes_max: usize,
 }
 
 impl Default for GateLimits {
@@ -31,6 +35,8 @@ impl Default for GateLimits {
             connections_per_agent_max: 5_000,
             handshakes_max: 256,
             handshake_wait_max: Duration::from_secs(15),
+            copy_in_bytes_max: 16 << 20,
+            copies_in_bytes_max: 256 << 20,
         }
     }
 }

@@ -154,6 +154,15 @@ pub struct CopyOptions {
     pub encoding: Option<String>,
 }
 
+/// The data that a COPY from the client expects, as the server announces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyShape {
+    /// How many columns.
+    pub columns: u16,
+    /// In the server's binary form, and not as text.
+    pub binary: bool,
+}
+
 /// The format of a COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CopyFormat {
@@ -180,6 +189,8 @@ pub enum What {
     CopyIn {
         /// The table.
         table: Option<TableName>,
+        /// What the server will say that it expects; none where nobody knows the table or the options.
+        shape: Option<CopyShape>,
     },
     /// COPY to or from a file or program of the server.
     CopyFile,
