@@ -13,6 +13,7 @@ mod ends;
 mod limits;
 mod masks;
 mod names;
+mod notifications;
 mod openings;
 mod order;
 mod refusals;
