@@ -8,7 +8,6 @@ use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use crate::sql::parser::Question;
 use crate::sql::session::TempObjects;
-use crate::sql::settings;
 use crate::sql::shape::StateId;
 use crate::sql::{Analysis, NotUnderstood, PreparedText, What};
 use countersign_core::action::{Known as HowKnown, Obligations, Rows as RowCount};
@@ -388,7 +387,8 @@ fn unsupported(analysis: &Analysis) -> Option<Refusal> {
             what: "COPY of a query that cannot be seen through, where data is labelled".to_owned(),
             instead: "Send the query itself: its rows can be masked.".to_owned(),
         }),
-        What::Set { name, values: Some(values), .. } if settings::is_fixed(name, &values.join(",")) => {
+        _ if statement.fixes.is_some() => {
+            let name = statement.fixes.as_deref().unwrap_or_default();
             Some(Refusal::Unsupported {
                 what: format!("another value of {name}"),
                 instead: "Leave it as it is: statements are read under the one that it has.".to_owned(),

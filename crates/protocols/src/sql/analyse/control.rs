@@ -89,6 +89,7 @@ impl Walk<'_> {
                 let values: Option<Vec<String>> = args.iter().map(literal_text).collect();
                 let values = values.unwrap_or_else(|| vec!["?".to_owned()]);
                 let mut passes = settings::allow_listed(&name, &values.join(","));
+                self.fixes = settings::is_fixed(&name, &values.join(",")).then(|| name.clone());
                 if name == "search_path" {
                     // A schema that does not exist yet may come to exist.
                     let exists =

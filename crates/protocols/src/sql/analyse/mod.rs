@@ -249,6 +249,7 @@ impl Text<'_> {
             near_labels: walk.near_labels(),
             opaque_because: walk.opaque.iter().cloned().collect(),
             runs_prepared: walk.runs_prepared,
+            fixes: walk.fixes.take(),
             impact,
             what,
             text_range,
