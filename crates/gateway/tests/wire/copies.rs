@@ -2,7 +2,7 @@
 
 use crate::shared::raw::extended::{FLUSH, SYNC, bind, cells, execute, parse, query, run, tags};
 use crate::shared::raw::{Message, Raw, message, sqlstate, text};
-use crate::shared::{house, until};
+use crate::shared::{house, own_house, until};
 use crate::{score, scores};
 
 const COPY: &str = "COPY features.churn FROM STDIN";
@@ -143,6 +143,17 @@ async fn what_belongs_to_no_copy_ends_it_and_its_session() {
     raw.send(&[data(&line(9_105_001)), query("SELECT 1")].concat()).await;
     assert_eq!(sqlstate(&raw.rest().await).as_deref(), Some("08P01"));
     assert_eq!(scores(&house, 9_105_001).await, "0");
+}
+
+#[tokio::test]
+async fn a_gate_that_stops_does_not_wait_for_data_and_commits_none_of_it() {
+    let mut house = own_house("").await;
+    let mut raw = Raw::login(&house).await;
+    begun(&mut raw, COPY).await;
+    raw.send(&data(&line(9_106_001))).await;
+    house.stop().await.unwrap();
+    assert_eq!(sqlstate(&raw.rest().await).as_deref(), Some("57P01"));
+    assert_eq!(scores(&house, 9_106_001).await, "0");
 }
 
 /// How much memory a COPY may cost, whatever its length.

@@ -86,9 +86,11 @@ impl KeptData {
     ///
     /// # Errors
     /// It is no binary COPY where that is what was announced: the server would refuse it, and nobody need be asked.
-    pub fn new(bytes: Vec<u8>, shape: CopyShape, place: CopyPlace) -> Result<Self, Unreadable> {
+    pub fn new(mut bytes: Vec<u8>, shape: CopyShape, place: CopyPlace) -> Result<Self, Unreadable> {
         let lines = if shape.binary { count_tuples(&bytes).ok_or(Unreadable)? } else { count_lines(&bytes) };
         let facts = CopiedData { digest: Digest::of_bytes(&bytes), bytes: bytes.len() as u64, lines };
+        // It may wait for a day.
+        bytes.shrink_to_fit();
         Ok(Self { bytes: bytes.into(), shape, facts, _place: place })
     }
 

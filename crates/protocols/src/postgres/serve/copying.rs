@@ -7,7 +7,9 @@ use super::super::reply::{DataFrom, Reading};
 use super::connection::{Connection, Ended, stopped};
 use crate::sql::{Analysis, CopyShape, What};
 use bytes::{Bytes, BytesMut};
+use countersign_core::lifecycle::End;
 use countersign_core::refusal::Refusal;
+use countersign_desk as desk;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -120,6 +122,15 @@ impl Connection {
         };
         let given_up = tokio::time::timeout(GIVE_UP_WAIT_MAX, give_up).await;
         self.upout.clear();
+        for finished in std::mem::take(&mut self.replies.finished) {
+            if reading.from == DataFrom::Client {
+                self.lane.finish(finished.execution, finished.outcome);
+            } else {
+                let note = "the client was gone before all of its data was sent".to_owned();
+                let report = desk::Report { end: End::RolledBack, note };
+                self.shared.desk.finish(finished.execution, report).await.map_err(Ended::Refused)?;
+            }
+        }
         given_up.unwrap_or(Ok(()))
     }
 
