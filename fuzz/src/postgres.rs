@@ -4,6 +4,7 @@
 use bytes::BytesMut;
 use countersign_protocols::postgres::codec::skim::{SkimBounds, skim};
 use countersign_protocols::postgres::codec::{Limits, backend, frontend};
+use countersign_protocols::postgres::copy_in::{CopyFrames, Piece, count_tuples};
 use countersign_protocols::postgres::mask::{CopyFormat, CopyMasker, CopyOptions, WireMask};
 use countersign_protocols::postgres::startup::parse_startup;
 
@@ -14,12 +15,13 @@ const TEXT: u32 = 25;
 pub type Target = fn(&[u8]);
 
 /// Each target by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("postgres_startup", startup),
     ("postgres_frontend", frontend_messages),
     ("postgres_backend", backend_messages),
     ("postgres_skim", skimmed),
     ("postgres_copy", copy),
+    ("postgres_copy_in", copy_in),
 ];
 
 /// Opening packets.
@@ -59,6 +61,29 @@ pub fn copy(bytes: &[u8]) {
     let whole = masked(format, rows, rows.len().max(1));
     let cut = masked(format, rows, usize::from(pick >> 1) % 7 + 1);
     assert_eq!(whole, cut);
+}
+
+/// A COPY from the client: what comes out does not hang on how it was cut, and a row is never shorter than its count.
+pub fn copy_in(bytes: &[u8]) {
+    let Some((pick, stream)) = bytes.split_first() else { return };
+    let whole = read_copy(stream, stream.len().max(1));
+    assert_eq!(whole, read_copy(stream, usize::from(*pick) % 7 + 1));
+    let rows = count_tuples(whole.as_deref().unwrap_or(stream)).unwrap_or(0);
+    assert!(rows <= stream.len() as u64);
+}
+
+/// The data of a COPY up to its end; `None` where it is none.
+fn read_copy(stream: &[u8], chunk: usize) -> Option<Vec<u8>> {
+    let (mut frames, mut input, mut data) = (CopyFrames::default(), BytesMut::new(), Vec::new());
+    for piece in stream.chunks(chunk) {
+        input.extend_from_slice(piece);
+        while let Some(piece) = frames.next(&mut input).ok()? {
+            if let Piece::Data(bytes) = piece {
+                data.extend_from_slice(&bytes);
+            }
+        }
+    }
+    Some(data)
 }
 
 /// The masked rows; `None` where they are refused.

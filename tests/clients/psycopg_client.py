@@ -1,4 +1,4 @@
-"""psycopg as people use it: read SQL [PARAM...], held SQL, tx SQL..., notices SQL. Prints JSON lines.
+"""psycopg as people use it: read SQL [PARAM...], held SQL, tx SQL..., notices SQL, copy SQL LINE.... Prints JSON lines.
 
 Transactions are the driver's own: it opens one before the first statement and commits at the end.
 """
@@ -44,6 +44,14 @@ def main(action, *arguments):
                     rows(connection.execute(sql))
                 connection.commit()
                 say(did="committed")
+            elif action == "copy":
+                sql, *lines = arguments
+                with connection.cursor() as cursor:
+                    with cursor.copy(sql) as copy:
+                        for line in lines:
+                            copy.write(line + "\n")
+                    say(did="copied", rows=cursor.rowcount)
+                connection.commit()
             else:
                 sql, *parameters = arguments
                 rows(connection.execute(sql.replace("?", "%s"), parameters) if parameters else connection.execute(sql))

@@ -34,6 +34,20 @@ pub struct Effect {
     pub definitions: BTreeMap<String, Digest<str>>,
     /// The version of the code that turns the client's bytes into the server's.
     pub rewriter: u32,
+    /// The data of a COPY from the client, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<CopiedData>,
+}
+
+/// What is known of the data of a COPY from the client. The data itself stands nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopiedData {
+    /// The digest of all of it.
+    pub digest: Digest<[u8]>,
+    /// How many bytes.
+    pub bytes: u64,
+    /// How many lines; of the binary form, how many rows. Never fewer than the rows that the server makes of it.
+    pub lines: u64,
 }
 
 /// One bind value.

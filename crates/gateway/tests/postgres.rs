@@ -191,10 +191,9 @@ async fn a_waiting_request_survives_a_restart_and_is_found_by_the_same_action() 
 async fn what_is_not_understood_is_refused_in_words() {
     let house = House::open().await.unwrap();
     for (sql, expected) in [
-        ("COPY orders FROM STDIN;\n1\t2\n\\.", "COPY FROM STDIN does not pass this gate"),
         ("SELEC 1", "syntax error at or near"),
         ("SELECT * FROM no_such_table", "does not exist"),
-        ("SET standard_conforming_strings = off", "held"),
+        ("SET standard_conforming_strings = off", "does not pass this gate"),
         ("PREPARE p AS DELETE FROM orders;\nEXECUTE p;", "does not pass this gate"),
     ] {
         let psql = house.start(&format!("{sql}\n;\nSELECT 'on';")).unwrap();

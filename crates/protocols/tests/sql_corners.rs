@@ -233,6 +233,26 @@ fn a_cast_makes_another_value_of_a_setting() {
 }
 
 #[test]
+fn what_a_dump_says_of_the_path_is_a_set_and_nothing_like_it_is() {
+    has_not("SELECT pg_catalog.set_config('search_path', '', false)", Kind::Admin);
+    for sql in [
+        "SELECT set_config('search_path', '', false)",
+        "SELECT app.set_config('search_path', '', false)",
+        "SELECT pg_catalog.set_config('search_path', 'public', false)",
+        "SELECT pg_catalog.set_config('search_path', '', true)",
+        "SELECT pg_catalog.set_config('role', '', false)",
+        "SELECT pg_catalog.set_config('search_path', '', false) FROM orders",
+        "SELECT pg_catalog.set_config('search_path', '', false) WHERE false",
+        "SELECT pg_catalog.set_config('search_path', '', false) LIMIT 0",
+        "SELECT pg_catalog.set_config('search_path', '', false) FILTER (WHERE false)",
+        "SELECT 1, pg_catalog.set_config('search_path', '', false)",
+    ] {
+        let joined = analyse(sql).joined;
+        assert!(joined.kinds().contains(&Kind::Admin) || joined.opaque, "{sql}: {joined:?}");
+    }
+}
+
+#[test]
 fn read_only_is_no_wall_and_may_be_said_and_unsaid() {
     for sql in [
         "SET default_transaction_read_only = off",

@@ -210,6 +210,7 @@ fn draft(session: u8) -> Draft {
             result_formats: Vec::new(),
             definitions: BTreeMap::new(),
             rewriter: 1,
+            copied: None,
         },
         target,
         impact: Impact {

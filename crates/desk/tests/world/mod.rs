@@ -288,6 +288,7 @@ pub fn draft(text: &str, session: u8) -> Draft {
             result_formats: Vec::new(),
             definitions: BTreeMap::new(),
             rewriter: 1,
+            copied: None,
         },
         target,
         impact: Impact {

@@ -184,6 +184,18 @@ impl Check<'_> {
                     gate.held_server_wait_max,
                     3_600,
                 )?,
+                copy_in_bytes_max: count(
+                    "copy_in_bytes_max",
+                    raw.copy_in_bytes_max,
+                    gate.copy_in_bytes_max,
+                    1 << 30,
+                )?,
+                copies_in_bytes_max: count(
+                    "copies_in_bytes_max",
+                    raw.copies_in_bytes_max,
+                    gate.copies_in_bytes_max,
+                    1 << 36,
+                )?,
             },
         ))
     }

@@ -168,6 +168,10 @@ pub struct RawLimits {
     pub server_connections_max: Option<u64>,
     /// How many seconds a session that waits for people keeps its connection to the server.
     pub held_server_seconds_max: Option<u64>,
+    /// Bytes of a COPY from the client that waits for people.
+    pub copy_in_bytes_max: Option<u64>,
+    /// Bytes of all such COPYs of one gate.
+    pub copies_in_bytes_max: Option<u64>,
 }
 
 /// `[targets.NAME]`

@@ -5,14 +5,19 @@
 mod allowed;
 mod approved;
 mod cancels;
+mod copies;
+mod copies_held;
+mod copies_of_clients;
 mod definitions;
 mod ends;
 mod limits;
 mod masks;
 mod names;
+mod notifications;
 mod openings;
 mod order;
 mod reconnect;
+mod refusals;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

@@ -3,15 +3,17 @@
 
 use super::codec::frontend::Bind;
 use super::codec::{CodecError, Format};
+use super::copy_in::KeptData;
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
+use super::reply::scrubs;
 use super::session::{Analysed, Portal, Session, Setting};
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
 use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output, What};
 use countersign_core::action::{Bound, Impact, Known as HowKnown, Obligations, Rows, Target};
 use countersign_core::digest::Base64;
-use countersign_core::effect::{Effect, Param};
+use countersign_core::effect::{CopiedData, Effect, Param};
 use countersign_core::id::SessionId;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
@@ -54,12 +56,14 @@ pub struct ClientAction {
     pub result_formats: Arc<[i16]>,
     /// What the text was found to do when it was prepared.
     pub analysed: Option<Analysed>,
+    /// The data of a COPY from the client, where people are to decide on it.
+    pub data: Option<Arc<KeptData>>,
 }
 
 impl ClientAction {
     /// The action of a simple query.
     pub fn simple(text: Arc<str>) -> Self {
-        Self { text, params: Arc::default(), result_formats: Arc::default(), analysed: None }
+        Self { text, params: Arc::default(), result_formats: Arc::default(), analysed: None, data: None }
     }
 
     /// The action of a portal.
@@ -69,6 +73,7 @@ impl ClientAction {
             params: Arc::clone(&portal.params),
             result_formats: Arc::clone(&portal.result_formats),
             analysed: portal.statement.analysed.clone(),
+            data: None,
         }
     }
 
@@ -162,6 +167,7 @@ pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysi
         result_formats: action.result_formats.to_vec(),
         definitions: analysis.definitions.clone(),
         rewriter: REWRITER,
+        copied: action.data.as_ref().map(|data| data.facts().clone()),
     }
 }
 
@@ -183,7 +189,8 @@ pub fn draft(
         rows,
         bound: bound(analysis, rows),
         statement: analysis.segments.clone(),
-        params: [param_segments(&action.params), setting_segments(&session.values)].concat(),
+        params: [param_segments(&action.params), data_segments(action), setting_segments(&session.values)]
+            .concat(),
         columns: columns(analysis, obligations),
         reason: session.reason.clone(),
         address: site.address.to_owned(),
@@ -229,6 +236,14 @@ fn param_segments(params: &[Param]) -> Vec<Segment> {
     params.iter().enumerate().flat_map(segment).collect()
 }
 
+// What may be said of the data of a COPY: it is signed by its digest and shown to nobody.
+fn data_segments(action: &ClientAction) -> Vec<Segment> {
+    let Some(data) = &action.data else { return Vec::new() };
+    let CopiedData { digest, bytes, lines } = data.facts();
+    let unit = if data.shape().binary { "rows" } else { "lines" };
+    vec![Segment::Text(format!("STDIN = {lines} {unit}, {bytes} bytes, sha256 {digest}"))]
+}
+
 // What values mean where the client has a say in it.
 fn setting_segments(settings: &[Setting]) -> Vec<Segment> {
     let changed = settings.iter().filter(|setting| setting.changed);
@@ -251,6 +266,16 @@ fn param_value(param: &Param) -> Vec<Segment> {
             vec![Segment::Text(format!("{} bytes, sha256 {digest}", bytes.len()))]
         }
     }
+}
+
+/// Whether this is a COPY of a query whose rows could be neither masked nor shown: the server describes none of them,
+/// and what is labelled may be among them.
+pub fn copies_unseen(analysis: &Analysis) -> bool {
+    let unseen = |output: &Output| matches!(output, Output::Derived | Output::PlainProjection);
+    let copies = |s: &crate::sql::Statement| matches!(s.what, What::CopyOut { .. }) && unseen(&s.output);
+    analysis.statements.iter().any(copies)
+        && scrubs(analysis)
+        && !analysis.joined.kinds().contains(&Kind::Reveal)
 }
 
 /// How the rows of an action are masked.
@@ -280,8 +305,19 @@ pub fn mask_plan(
                 let sets: Vec<BTreeSet<Label>> = columns.iter().map(|(_, labels)| labels.clone()).collect();
                 MaskPlan::copy(&sets, copy_options(options, columns)?, &labels)?
             }
-            Output::Unlabelled | Output::NoRows if !approved => continue,
-            // A COPY of a query in which nothing is labelled: no description comes before its rows.
+            Output::Unlabelled if !approved => continue,
+            Output::NoRows if !approved && !matches!(statement.what, What::CopyOut { .. }) => continue,
+            // No description comes before the rows of a COPY of a query.
+            Output::Derived | Output::PlainProjection if matches!(statement.what, What::CopyOut { .. }) => {
+                if scrubs(analysis) {
+                    return Err(MaskError::CopyOptions {
+                        found: "a COPY of a query that may reach what is labelled",
+                        hint: "send the query itself: its rows can be masked",
+                    });
+                }
+                MaskPlan::Unlabelled(Arc::clone(known))
+            }
+            // A COPY of a query in which nothing is labelled.
             Output::Unlabelled if matches!(statement.what, What::CopyOut { .. }) => {
                 MaskPlan::Unlabelled(Arc::clone(known))
             }

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod cancel;
 pub mod codec;
+pub mod copy_in;
 pub mod mask;
 pub mod plan;
 pub mod reply;

@@ -18,6 +18,8 @@ const ANY_VALUE: &[&str] = &[
     "extra_float_digits",
     "client_min_messages",
     "bytea_output",
+    // Of functions that are defined: whoever may define one may do so without the check.
+    "check_function_bodies",
     "xmloption",
     "xmlbinary",
     "jit",
@@ -116,6 +118,18 @@ pub fn is_unheard_of(name: &str) -> bool {
     !any_value(&name) && !name.starts_with("transaction_") && !followed.contains(&name.as_str())
 }
 
+/// Whether a value is one under which statements cannot be understood, or are not what they seem: a session that had it
+/// would have to end.
+pub fn is_fixed(name: &str, value: &str) -> bool {
+    match name.to_ascii_lowercase().as_str() {
+        "client_encoding" | "names" | "standard_conforming_strings" | "row_security" => {
+            !allow_listed(name, value)
+        }
+        "session_replication_role" => !value.trim().eq_ignore_ascii_case("origin"),
+        _ => false,
+    }
+}
+
 /// Whether the gate has to know of a change to understand what follows.
 pub fn changes_meaning(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -149,6 +163,7 @@ mod tests {
             ("TimeZone", "UTC"),
             ("standard_conforming_strings", "on"),
             ("search_path", "features, public"),
+            ("check_function_bodies", "false"),
             ("default_transaction_read_only", "off"),
             ("transaction_read_only", "on"),
         ] {
@@ -171,6 +186,22 @@ mod tests {
             ("transform_null_equals", "on"),
         ] {
             assert!(!allow_listed(name, value), "{name} = {value}");
+        }
+    }
+
+    #[test]
+    fn what_would_end_the_session_is_told_from_what_people_may_allow() {
+        for (name, value, fixed) in [
+            ("row_security", "off", true),
+            ("row_security", "on", false),
+            ("standard_conforming_strings", "off", true),
+            ("Session_Replication_Role", "replica", true),
+            ("session_replication_role", "origin", false),
+            ("client_encoding", "LATIN1", true),
+            ("client_encoding", "utf8", false),
+            ("work_mem", "off", false),
+        ] {
+            assert_eq!(is_fixed(name, value), fixed, "{name} = {value}");
         }
     }
 }

@@ -4,7 +4,7 @@
 use bytes::{BufMut, BytesMut};
 
 use super::backend::Field;
-use super::{CodecError, TransactionStatus};
+use super::{CodecError, Format, TransactionStatus};
 
 /// Longest text in an error, a notice or a setting; the rest is cut off.
 pub const TEXT_BYTES_MAX: usize = 16 << 10;
@@ -126,6 +126,15 @@ pub fn negotiate_protocol_version(out: &mut BytesMut, newest: u32, unrecognised:
         for option in unrecognised {
             text(out, option);
         }
+    });
+}
+
+/// Writes a CopyInResponse: all of the columns have the format of the whole.
+pub fn copy_in_response(out: &mut BytesMut, columns: u16, format: Format) {
+    frame(out, b'G', |out| {
+        out.put_u8(u8::from(format == Format::Binary));
+        out.put_u16(columns);
+        (0..columns).for_each(|_| out.put_u16(format.code()));
     });
 }
 

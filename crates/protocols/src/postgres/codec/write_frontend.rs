@@ -128,6 +128,31 @@ pub fn flush(out: &mut BytesMut) {
     frame(out, b'H', |_| ());
 }
 
+/// Writes a CopyData.
+///
+/// # Errors
+/// When the data is too long.
+pub fn copy_data(out: &mut BytesMut, data: &[u8]) -> Result<(), CodecError> {
+    length(data.len())?;
+    frame(out, b'd', |out| out.put_slice(data));
+    Ok(())
+}
+
+/// Writes a CopyDone.
+pub fn copy_done(out: &mut BytesMut) {
+    frame(out, b'c', |_| ());
+}
+
+/// Writes a CopyFail.
+///
+/// # Errors
+/// When the reason holds a zero byte or is too long.
+pub fn copy_fail(out: &mut BytesMut, why: &str) -> Result<(), CodecError> {
+    check("CopyFail", &[why])?;
+    frame(out, b'f', |out| cstr(out, why));
+    Ok(())
+}
+
 /// Writes a Terminate.
 pub fn terminate(out: &mut BytesMut) {
     frame(out, b'X', |_| ());

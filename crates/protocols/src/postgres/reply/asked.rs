@@ -1,8 +1,10 @@
 //! What the server was asked, in its order, and what follows from each answer. Pure; reads no message.
 
+use super::super::codec::Format;
+use super::super::codec::backend::CopyResponse;
 use super::super::plan::MaskPlan;
 use super::super::session::{Portal, Prepared};
-use crate::sql::{Analysis, What};
+use crate::sql::{Analysis, CopyShape, What};
 use countersign_desk::{Execution, LaneOutcome};
 use std::sync::Arc;
 
@@ -81,11 +83,33 @@ pub struct Rows {
     pub failed: bool,
     /// It ran over its bound: nothing more is handed out.
     pub over: bool,
+    /// What the client was told that a COPY expects, where its data is kept already.
+    pub announced: Option<CopyShape>,
     analysis: Arc<Analysis>,
     text: Arc<str>,
     epoch: u64,
     // Statements of the text that have been answered.
     tags: usize,
+}
+
+/// The server reads the data of a COPY.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Of a simple query.
+    pub simple: bool,
+    /// Where the data is.
+    pub from: DataFrom,
+}
+
+/// Where the data of a COPY is that the server reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataFrom {
+    /// The client sends it.
+    Client,
+    /// The gate has it, as people approved it.
+    Kept,
+    /// The gate has it, and the server expects something else.
+    Nobody,
 }
 
 /// A query that has been answered.
@@ -118,6 +142,7 @@ impl Rows {
             tag_rows: 0,
             failed: false,
             over: false,
+            announced: None,
             analysis: Arc::clone(analysis),
             text: Arc::clone(text),
             epoch,
@@ -150,6 +175,22 @@ impl Rows {
             Some(What::Commit { .. } | What::Rollback { .. }) => Some(tag == "COMMIT"),
             _ => None,
         }
+    }
+
+    /// Where the data is that the server says it reads; none where it should read none.
+    pub(super) fn data_from(&self, response: &CopyResponse) -> Option<DataFrom> {
+        let statement = self.analysis.statements.get(self.tags)?;
+        let What::CopyIn { .. } = statement.what else { return None };
+        let fits = |shape: CopyShape| {
+            let format = if shape.binary { Format::Binary } else { Format::Text };
+            let columns = response.columns.len() == usize::from(shape.columns);
+            columns && response.format == format && response.columns.iter().all(|f| *f == format)
+        };
+        Some(match self.announced {
+            None => DataFrom::Client,
+            Some(shape) if fits(shape) => DataFrom::Kept,
+            Some(_) => DataFrom::Nobody,
+        })
     }
 
     /// Whether the last statement of the text has been answered.

@@ -4,7 +4,7 @@
 mod asked;
 mod frames;
 
-pub use asked::{Expect, Finished, Ran, Rows, Then};
+pub use asked::{DataFrom, Expect, Finished, Ran, Reading, Rows, Then, scrubs};
 
 use super::codec::backend::{self, Backend, RowDescription, TAGS};
 use super::codec::write;
@@ -65,6 +65,10 @@ pub struct Replies {
     pub committed: Option<bool>,
     /// Something was answered with an error since this was last emptied.
     pub failed: bool,
+    /// The server reads the data of a COPY, up to the end that it is told.
+    pub reading: Option<Reading>,
+    /// The server gave it up before that.
+    pub cut: Option<Reading>,
 }
 
 impl Default for Replies {
@@ -80,6 +84,8 @@ impl Default for Replies {
             must_cancel: false,
             committed: None,
             failed: false,
+            reading: None,
+            cut: None,
         }
     }
 }
@@ -248,6 +254,17 @@ impl Replies {
                 }
                 Ok(())
             }
+            b'G' => {
+                let Backend::CopyInResponse(response) = backend::parse_body(tag, body)? else {
+                    return Err(ReplyError::Unasked('G'));
+                };
+                let from = rows.data_from(&response).ok_or(ReplyError::Unasked('G'))?;
+                if from == DataFrom::Client {
+                    out.extend_from_slice(frame);
+                }
+                self.reading = Some(Reading { simple: rows.simple, from });
+                Ok(())
+            }
             b'C' | b'I' | b's' => {
                 if let Backend::CommandComplete(complete) = backend::parse_body(tag, body)? {
                     let ended = rows.count_tag(complete.tag, complete.rows().unwrap_or(0));
@@ -273,7 +290,7 @@ impl Replies {
                 self.pop_rows();
                 Ok(())
             }
-            // COPY from the client and replication were refused before they could begin: fail closed.
+            // Replication was refused before it could begin: fail closed.
             _ => Err(ReplyError::Unasked(tag.into())),
         }
     }
@@ -284,6 +301,7 @@ impl Replies {
         };
         self.fatal |= matches!(fields.severity().as_ref(), "FATAL" | "PANIC");
         self.failed = true;
+        self.cut = self.reading.take().or(self.cut);
         let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over);
         if !quiet {
             if self.scrubs() {

@@ -1,5 +1,6 @@
 //! Listens, counts, and hands each connection to one of a few single-threaded runtimes.
 
+use super::super::copy_in::CopyRoom;
 use super::cancels::Cancels;
 use super::connection;
 use super::facts::{Facts, FactsError};
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     pub(super) servers: Servers,
     connections: Arc<Semaphore>,
     pub(super) handshakes: Arc<Semaphore>,
+    pub(super) copies: Arc<CopyRoom>,
     by_agent: Mutex<HashMap<AgentName, usize>>,
 }
 
@@ -113,6 +115,7 @@ pub async fn bind(
         connections: Arc::new(Semaphore::new(settings.limits.connections_max)),
         handshakes: Arc::new(Semaphore::new(settings.limits.handshakes_max)),
         servers: Servers::new(settings.limits.server_connections_max),
+        copies: Arc::new(CopyRoom::new(settings.limits.copies_in_bytes_max)),
         by_agent: Mutex::default(),
         cancels: Arc::default(),
         settings,

@@ -9,6 +9,7 @@ use super::super::wording;
 use super::accept::{AgentPlace, Shared};
 use super::cancels::{CancelPlace, CancelSignal};
 use super::client::{ClientStream, make_room, shrink};
+use super::copying::Copying;
 use super::facts::{Change, Facts, Snapshot};
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
@@ -116,6 +117,8 @@ pub(super) struct Connection {
     pub(super) commit_sent: bool,
     /// A change of definitions is being committed: everybody else waits for it.
     pub(super) changing: Option<Change>,
+    /// The COPY from the client at hand.
+    pub(super) copying: Copying,
     cancel: CancelPlace,
     // Counts it among the agent's connections as long as it lasts.
     _agent: AgentPlace,
@@ -208,6 +211,7 @@ impl Connection {
             signal: Arc::clone(&opened.cancel.signal),
             commit_sent: false,
             changing: None,
+            copying: Copying::default(),
             cancel: opened.cancel,
             _agent: opened.agent,
         }))
@@ -216,7 +220,10 @@ impl Connection {
     async fn serve(&mut self) -> Result<(), Ended> {
         let mut stop = self.shared.stop.clone();
         loop {
-            while let Some(message) = frontend::next_message(&mut self.inbuf, Limits::FRONTEND)? {
+            // What is left of a frame in the middle of which a COPY ended belongs to no message.
+            while self.copying.frames.skip(&mut self.inbuf)
+                && let Some(message) = frontend::next_message(&mut self.inbuf, Limits::FRONTEND)?
+            {
                 let ends = matches!(message.tag, b'Q' | b'S');
                 self.message(message).await?;
                 if ends {
@@ -275,7 +282,7 @@ impl Connection {
             | Frontend::Flush
             | Frontend::Sync => self.extended(message).await,
             Frontend::Terminate => Err(Ended::Client),
-            // What is left of a COPY that was refused: PostgreSQL ignores it too ("COPY Operations").
+            // What is left of a COPY that was refused or failed: PostgreSQL ignores it too ("COPY Operations").
             Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) => Ok(()),
             Frontend::FunctionCall { .. } => {
                 if !self.drain().await? {

@@ -3,10 +3,11 @@
 use super::super::codec::backend::{self, Backend};
 use super::super::codec::frontend::Named;
 use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
+use super::super::reply::DataFrom;
 use super::super::session::{Session, Setting};
 use super::super::upstream::UpstreamStream;
 use super::client::{make_more_room, make_room};
-use super::connection::{AHEAD_BYTES_MAX, Connection, Ended};
+use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
 use crate::sql::session::{SessionState, TempObjects};
 use crate::sql::settings;
 use bytes::BytesMut;
@@ -52,6 +53,7 @@ impl Connection {
     /// Sends what is ready and passes the answers on until everything that was asked is answered.
     pub(super) async fn drive(&mut self) -> Result<(), Ended> {
         let (mut sent, mut cancelled) = (0, false);
+        let mut stop = self.shared.stop.clone();
         if !self.upout.is_empty() {
             Box::pin(self.connected()).await?;
         }
@@ -66,9 +68,19 @@ impl Connection {
             if self.replies.fatal {
                 return Err(Ended::Server);
             }
+            let copies = self.replies.reading.is_some() || self.replies.cut.is_some();
+            if sent == self.upout.len() && copies {
+                self.upout.clear();
+                sent = 0;
+                if let Err(ended) = self.feed() {
+                    self.give_up_copy(sent).await?;
+                    return Err(ended);
+                }
+            }
             if sent == self.upout.len() && self.replies.is_settled() {
                 break;
             }
+            let waits_for_data = self.replies.reading.is_some_and(|r| r.from == DataFrom::Client);
             let may_read_ahead = self.inbuf.len() < AHEAD_BYTES_MAX;
             make_room(&mut self.inbuf);
             make_room(&mut self.upin);
@@ -86,9 +98,15 @@ impl Connection {
                     Moved::Received(_) => make_more_room(&mut self.upin),
                 },
                 read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
-                    if read? == 0 {
+                    if !matches!(read, Ok(1..)) {
+                        self.give_up_copy(sent).await?;
                         return Err(Ended::Client);
                     }
+                }
+                // A client may take any time to send its data.
+                () = stopped(&mut stop), if waits_for_data => {
+                    self.give_up_copy(sent).await?;
+                    return Err(Ended::Stopping);
                 }
             }
         }

@@ -9,6 +9,7 @@ use super::super::plan::MaskPlan;
 use super::super::reply::{Expect, Rows};
 use super::super::session::{Analysed, PORTALS_BYTES_MAX, PORTALS_MAX, PREPARED_MAX, Portal, Prepared};
 use super::connection::{Connection, Ended};
+use super::copying::copies_in;
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
 use super::run::{Decision, not_understood};
@@ -197,6 +198,10 @@ impl Connection {
         self.commit_sent |= ends_transaction(&analysis);
         let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.epoch()));
         self.pipeline.push_execute(payload, Expect::Rows(Box::new(rows)), &analysis);
+        if copies_in(&analysis) {
+            // The client waits for the server's word before it sends anything else that counts.
+            return self.send(false).await;
+        }
         Ok(())
     }
 

@@ -57,8 +57,11 @@ impl Connection {
         let epoch = self.epoch();
         let mut rows = Rows::new(execution, plan, simple, (analysis, &action.text, epoch));
         rows.keep_back = true;
+        rows.announced = action.data.as_ref().map(|data| data.shape());
+        self.copying.kept = action.data.as_ref().map(|data| data.bytes()).unwrap_or_default();
         self.expect_granted(rows, forward);
         self.drive().await?;
+        self.copying.kept.clear();
         self.replies.failed = false;
         self.replies.done.clear();
         self.session.status = self.replies.status;

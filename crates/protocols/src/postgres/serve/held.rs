@@ -146,7 +146,7 @@ impl Connection {
 
     // A hold exists only where no transaction is open at the server. One that has only read is ended there; the
     // client does not see it.
-    async fn cannot_hold(&mut self, analysis: &Analysis) -> Result<Option<String>, Ended> {
+    pub(super) async fn cannot_hold(&mut self, analysis: &Analysis) -> Result<Option<String>, Ended> {
         if let Some(why) = self.session.cannot_suspend() {
             return Ok(Some(why.to_owned()));
         }

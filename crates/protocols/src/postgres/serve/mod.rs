@@ -5,6 +5,7 @@ mod accept;
 mod cancels;
 mod client;
 mod connection;
+mod copying;
 mod exchange;
 mod extended;
 mod facts;

@@ -3,6 +3,7 @@
 
 use super::super::action::ClientAction;
 use super::super::codec::frontend::{self, Frontend, Named};
+use super::super::codec::write::{self, Bare};
 use super::super::codec::{CodecError, HEADER_BYTES, RawMessage, write_frontend};
 use super::super::reply::{Expect, Then};
 use super::super::session::{Portal, Prepared, leaves_no_trace, shifts_meaning};
@@ -279,6 +280,20 @@ impl Found {
 }
 
 impl Pending {
+    /// What the server says to its messages up to the one that runs it, where that is a COPY: it has no parameters and
+    /// returns no rows.
+    pub(super) fn greeting_of_copy(&self) -> Result<BytesMut, CodecError> {
+        let mut out = BytesMut::new();
+        write::bare(&mut out, Bare::BindComplete);
+        for queued in self.own.iter().skip(1) {
+            if queued.frame.get(HEADER_BYTES) == Some(&b'S') {
+                write::parameter_description(&mut out, &[])?;
+            }
+            write::bare(&mut out, Bare::NoData);
+        }
+        Ok(out)
+    }
+
     /// What is sent once it is granted: its text, its values and the order to run, in messages that stand on no name.
     /// Whatever a name has come to mean at the server, what runs is what was signed.
     pub(super) fn forward(&self) -> Result<Forward, CodecError> {
@@ -288,14 +303,16 @@ impl Pending {
         let Frontend::Bind(bind) = frontend::parse(&message)? else { return Err(gone) };
         let (statement, mut out) = (&self.portal.statement, BytesMut::new());
         let done = |tag, show| Expect::Done { tag, show, then: Then::Nothing };
-        let mut expect = vec![done(b'1', false), done(b'2', true)];
+        // Whoever was told to send data was told the rest before.
+        let show = self.action.data.is_none();
+        let mut expect = vec![done(b'1', false), done(b'2', show)];
         write_frontend::parse(&mut out, "", &statement.sql, &statement.param_types)?;
         write_frontend::bind(&mut out, "", "", &bind.param_formats, &bind.params, &bind.result_formats)?;
         for queued in self.own.iter().skip(1) {
             let of_portal = queued.frame.get(HEADER_BYTES) == Some(&b'P');
             let named = if of_portal { Named::Portal("") } else { Named::Statement("") };
             write_frontend::describe(&mut out, named)?;
-            expect.push(Expect::Describe { show: true });
+            expect.push(Expect::Describe { show });
         }
         write_frontend::describe(&mut out, Named::Portal(""))?;
         expect.push(Expect::Describe { show: false });

@@ -56,7 +56,7 @@ impl Connection {
             Box::pin(self.look_again(action, analysis)).await?
         };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
-        if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
+        if let Some(refusal) = self.unsupported_here(&analysis).or_else(|| unsupported(&analysis)) {
             self.shared.desk.refused(&self.id, &refusal);
             return Ok(Decision::Refuse(refusal));
         }
@@ -164,9 +164,10 @@ impl Connection {
         }
         let mut texts = BTreeMap::new();
         for name in names {
-            // What the server read under other facts it may mean otherwise than they are now.
-            let prepared = self.find_prepared(&name).filter(|p| p.epoch == self.snapshot.epoch);
-            let Some(text) = prepared.map(|prepared| prepared.sql) else { continue };
+            if self.is_outdated(&name) {
+                continue;
+            }
+            let Some(text) = self.find_prepared(&name).map(|prepared| prepared.sql) else { continue };
             if let Ok(analysis) = self.analyse(&text).await {
                 texts.insert(name, PreparedText { text, analysis });
             }
@@ -181,8 +182,18 @@ impl Connection {
                 what: "FETCH from a portal that was bound by the extended protocol".to_owned(),
                 instead: "Execute the portal, or DECLARE a cursor.".to_owned(),
             }),
+            What::Execute { name, .. } if self.is_outdated(name) => Some(Refusal::Unsupported {
+                what: "EXECUTE of a statement that was prepared before definitions changed".to_owned(),
+                instead: "DEALLOCATE it and PREPARE it again: the server may still read it as it was then."
+                    .to_owned(),
+            }),
             _ => None,
         })
+    }
+
+    // What the server read under other facts it may mean otherwise than they are now.
+    fn is_outdated(&self, name: &str) -> bool {
+        self.find_prepared(name).is_some_and(|prepared| prepared.epoch != self.snapshot.epoch)
     }
 
     // A relation that is not in the facts may be newer than they are.
@@ -322,6 +333,9 @@ impl Connection {
         action: &ClientAction,
     ) -> Result<Option<RowCount>, Ended> {
         let [statement] = analysis.statements.as_slice() else { return Ok(None) };
+        if let Some(data) = &action.data {
+            return Ok(Some(RowCount { count: data.facts().lines, known: HowKnown::Counted }));
+        }
         let ways =
             [(&statement.count_query, HowKnown::Counted), (&statement.estimate_query, HowKnown::Estimated)];
         for (query, known) in ways {
@@ -372,11 +386,17 @@ pub(super) fn not_understood(error: NotUnderstood) -> Refusal {
 
 fn unsupported(analysis: &Analysis) -> Option<Refusal> {
     analysis.statements.iter().find_map(|statement| match &statement.what {
-        What::CopyIn { .. } => Some(Refusal::Unsupported {
-            what: "COPY FROM STDIN".to_owned(),
-            instead: "Write rows with INSERT: what COPY would write cannot be shown before it is written."
-                .to_owned(),
+        What::CopyOut { .. } if action::copies_unseen(analysis) => Some(Refusal::Unsupported {
+            what: "COPY of a query that cannot be seen through, where data is labelled".to_owned(),
+            instead: "Send the query itself: its rows can be masked.".to_owned(),
         }),
+        _ if statement.fixes.is_some() => {
+            let name = statement.fixes.as_deref().unwrap_or_default();
+            Some(Refusal::Unsupported {
+                what: format!("another value of {name}"),
+                instead: "Leave it as it is: statements are read under the one that it has.".to_owned(),
+            })
+        }
         What::Execute { .. } => Some(Refusal::Unsupported {
             what: "EXECUTE of a statement that was not seen when it was prepared".to_owned(),
             instead:

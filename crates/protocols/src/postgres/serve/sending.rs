@@ -7,11 +7,22 @@ use super::super::reply::Expect;
 use super::super::session::leaves_no_trace;
 use super::super::wording;
 use super::connection::{Connection, Ended};
+use super::copying::{Kept, copies_in};
 use super::held::HeldEnd;
 use super::pipeline::Pending;
 use super::run::Decision;
 use super::simple::ends_transaction;
 use countersign_core::refusal::Refusal;
+
+/// Which Sync of the client's is answered after an action that was held at one.
+#[derive(PartialEq, Eq)]
+enum Answers {
+    /// That one.
+    ThisSync,
+    /// Data followed it: the server passes over a Sync that comes before the end of a COPY's data, and drivers send
+    /// another behind it.
+    LaterSync,
+}
 
 impl Connection {
     /// Sends what was gathered, so that what comes next is read as the server will read it. False where something of
@@ -69,7 +80,9 @@ impl Connection {
 
     pub(super) async fn sync(&mut self) -> Result<(), Ended> {
         if let Some(pending) = self.pipeline.pending.take() {
-            Box::pin(self.hold_pending(*pending)).await?;
+            if Box::pin(self.hold_pending(*pending)).await? == Answers::LaterSync {
+                return Ok(());
+            }
         }
         if self.pipeline.skipping {
             return self.end_skipping().await;
@@ -99,10 +112,45 @@ impl Connection {
         self.flush_client().await
     }
 
-    async fn hold_pending(&mut self, pending: Pending) -> Result<(), Ended> {
+    async fn hold_pending(&mut self, mut pending: Pending) -> Result<Answers, Ended> {
         if !self.send_reads().await? {
-            return Ok(());
+            return Ok(Answers::ThisSync);
         }
+        if !copies_in(&pending.analysis) {
+            self.hold_sent(pending).await?;
+            return Ok(Answers::ThisSync);
+        }
+        if !pending.action.params.is_empty() {
+            let (what, instead) = ("COPY with values bound to it".to_owned(), "Bind none.".to_owned());
+            self.fail_transaction().await?;
+            self.say_and_skip(&Refusal::Unsupported { what, instead }).await?;
+            return Ok(Answers::ThisSync);
+        }
+        match self.keep_copy(&pending.analysis, &pending.greeting_of_copy()?).await? {
+            Kept::Whole(data) => {
+                pending.action.data = Some(data);
+                self.hold_sent(pending).await?;
+            }
+            Kept::Refused(refusal) => {
+                self.fail_transaction().await?;
+                self.say_and_skip(&refusal).await?;
+                return Ok(Answers::ThisSync);
+            }
+            Kept::Dropped(refusal) => {
+                self.fail_transaction().await?;
+                self.say_and_skip(&refusal).await?;
+            }
+            Kept::GivenUp(why) => {
+                self.fail_transaction().await?;
+                self.say_given_up(&why);
+                self.pipeline.skipping = true;
+                self.flush_client().await?;
+            }
+        }
+        Ok(Answers::LaterSync)
+    }
+
+    async fn hold_sent(&mut self, pending: Pending) -> Result<(), Ended> {
         let forward = pending.forward()?;
         match Box::pin(self.hold(&pending.action, pending.analysis, pending.held, forward)).await? {
             HeldEnd::Ran => {

@@ -26,6 +26,10 @@ pub struct GateLimits {
     pub server_connections_max: usize,
     /// How long a session that waits for people keeps its connection to the server.
     pub held_server_wait_max: Duration,
+    /// Bytes of a COPY from the client that waits for people.
+    pub copy_in_bytes_max: usize,
+    /// Bytes of all of them at once.
+    pub copies_in_bytes_max: usize,
 }
 
 impl Default for GateLimits {
@@ -37,6 +41,8 @@ impl Default for GateLimits {
             handshake_wait_max: Duration::from_secs(15),
             server_connections_max: 10_000,
             held_server_wait_max: Duration::from_secs(10),
+            copy_in_bytes_max: 16 << 20,
+            copies_in_bytes_max: 256 << 20,
         }
     }
 }

@@ -7,6 +7,7 @@ use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Rows, Then};
 use super::super::wording;
 use super::connection::{Connection, Ended};
+use super::copying::{Kept, copies_in};
 use super::exchange::OWN_NAME;
 use super::held::{Forward, HeldEnd};
 use super::run::Decision;
@@ -45,6 +46,16 @@ impl Connection {
                     write::ready_for_query(&mut self.out, self.session.status);
                     return self.flush_client().await;
                 }
+                let mut action = action;
+                if copies_in(&analysis) {
+                    match Box::pin(self.keep_copy(&analysis, &[])).await? {
+                        Kept::Whole(data) => action.data = Some(data),
+                        Kept::Refused(refusal) | Kept::Dropped(refusal) => {
+                            return self.refuse_simple(refusal).await;
+                        }
+                        Kept::GivenUp(why) => return self.give_up_simple(&why).await,
+                    }
+                }
                 // What it was read with is not kept while people decide.
                 let forward = Forward::Simple(Bytes::copy_from_slice(&frame));
                 drop(frame);
@@ -57,6 +68,13 @@ impl Connection {
                 }
             }
         }
+    }
+
+    async fn give_up_simple(&mut self, why: &str) -> Result<(), Ended> {
+        self.fail_transaction().await?;
+        self.say_given_up(why);
+        write::ready_for_query(&mut self.out, self.session.status);
+        self.flush_client().await
     }
 
     // The server says best what is wrong with a text, and where. What it would read, although the gate cannot, is refused.

@@ -29,6 +29,9 @@ impl Walk<'_> {
         let named = |arg: &Node| matches!(arg.node, Some(NodeEnum::NamedArgExpr(_)));
         let countable = !func_variadic && !agg_within_group && !args.iter().any(named);
         let arguments = countable.then_some(args.len());
+        if written(funcname).is_some_and(|(_, name)| name == "set_config") {
+            self.fixes = self.fixes.take().or_else(|| fixed_by(args));
+        }
         match written(funcname) {
             Some((schema, name)) if name == "set_config" && harmless_set_config(args) => {
                 let schema_ok = schema.as_ref().is_none_or(|s| s == "pg_catalog");
@@ -195,6 +198,14 @@ impl Walk<'_> {
             self.window(over);
         }
     }
+}
+
+/// The setting that `set_config` would change to where nothing is understood any more, or may.
+fn fixed_by(args: &[Node]) -> Option<String> {
+    let [name, value, _] = args else { return None };
+    let name = literal_text(name)?;
+    let value = literal_text(value).unwrap_or_else(|| "?".to_owned());
+    crate::sql::settings::is_fixed(&name, &value).then_some(name)
 }
 
 /// `set_config` with literals, of a setting that may pass and that changes nothing of what texts mean. A cast may make

@@ -1,6 +1,7 @@
 //! Statements over the session: transactions, settings, EXPLAIN.
 
 use super::expr::literal_text;
+use super::scope::written;
 use super::types::What;
 use super::utility::{Said, def, is_true, utility};
 use super::walk::Walk;
@@ -8,8 +9,8 @@ use crate::sql::settings;
 use countersign_core::kind::Kind;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    DiscardMode, DiscardStmt, ExplainStmt, TransactionStmt, TransactionStmtKind, VariableSetKind,
-    VariableSetStmt,
+    DiscardMode, DiscardStmt, ExplainStmt, FuncCall, Node, SelectStmt, TransactionStmt, TransactionStmtKind,
+    VariableSetKind, VariableSetStmt,
 };
 
 use Kind::{Admin, Delete, Privilege, Read, Schema, Session, Write};
@@ -88,6 +89,7 @@ impl Walk<'_> {
                 let values: Option<Vec<String>> = args.iter().map(literal_text).collect();
                 let values = values.unwrap_or_else(|| vec!["?".to_owned()]);
                 let mut passes = settings::allow_listed(&name, &values.join(","));
+                self.fixes = settings::is_fixed(&name, &values.join(",")).then(|| name.clone());
                 if name == "search_path" {
                     // A schema that does not exist yet may come to exist.
                     let exists =
@@ -120,6 +122,46 @@ impl Walk<'_> {
                 Said::of(What::Set { name, values: None, local: *is_local })
             }
         }
+    }
+
+    /// `SELECT pg_catalog.set_config('search_path', '', false)`, as pg_dump writes it and pg_restore sends it: a SET in
+    /// other words, and with none of its words elsewhere.
+    pub(super) fn set_by_function(&mut self, select: &SelectStmt) -> Option<Said> {
+        let [target] = select.target_list.as_slice() else { return None };
+        let Some(NodeEnum::ResTarget(result)) = &target.node else { return None };
+        let Some(NodeEnum::FuncCall(call)) = result.val.as_deref().and_then(|n| n.node.as_ref()) else {
+            return None;
+        };
+        let alone = SelectStmt {
+            target_list: select.target_list.clone(),
+            limit_option: select.limit_option,
+            op: select.op,
+            ..SelectStmt::default()
+        };
+        let plain = FuncCall {
+            funcname: call.funcname.clone(),
+            args: call.args.clone(),
+            funcformat: call.funcformat,
+            location: call.location,
+            ..FuncCall::default()
+        };
+        let [name, value, local] = call.args.as_slice() else { return None };
+        let says = |node: &Node, wanted: &str| {
+            matches!(node.node, Some(NodeEnum::AConst(_))) && literal_text(node).as_deref() == Some(wanted)
+        };
+        let is_it = *select == alone
+            && **call == plain
+            && written(&call.funcname) == Some((Some("pg_catalog".to_owned()), "set_config".to_owned()))
+            && says(name, "search_path")
+            && says(value, "")
+            && says(local, "false");
+        if !is_it {
+            return None;
+        }
+        self.does(Session);
+        self.rows = true;
+        let (name, values) = ("search_path".to_owned(), Some(vec![String::new()]));
+        Some(Said::of(What::Set { name, values, local: false }))
     }
 
     pub(super) fn discard(&mut self, discard: &DiscardStmt) -> Said {

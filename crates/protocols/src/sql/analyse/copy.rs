@@ -1,6 +1,6 @@
 //! COPY: out to the client, in from it, or by way of the server's own files and programs.
 
-use super::types::{CopyFormat, CopyOptions, What};
+use super::types::{CopyFormat, CopyOptions, CopyShape, What};
 use super::utility::{def, is_true};
 use super::walk::Walk;
 use crate::sql::facts::RelationKind;
@@ -24,9 +24,15 @@ impl Walk<'_> {
         if self.copy_options.is_none() {
             self.opaque("COPY has options that are not understood");
         }
+        let mut shape = None;
         let table = match (relation, is_from) {
             (Some(range), false) => self.copy_out(range, attlist),
-            (Some(range), true) => self.copy_in(range, where_clause),
+            (Some(range), true) => {
+                let (into, columns) = self.copy_in(range, attlist, where_clause);
+                let binary = self.copy_options.as_ref().map(|o| o.format == CopyFormat::Binary);
+                shape = columns.zip(binary).map(|(columns, binary)| CopyShape { columns, binary });
+                into
+            }
             (None, _) => {
                 // The rows of a query lose the name of their table.
                 match query.as_deref().and_then(|n| n.node.as_ref()) {
@@ -44,7 +50,7 @@ impl Walk<'_> {
         self.rows = !*is_from && !file;
         match (file, *is_from) {
             (true, _) => What::CopyFile,
-            (false, true) => What::CopyIn { table },
+            (false, true) => What::CopyIn { table, shape },
             (false, false) => What::CopyOut { table },
         }
     }
@@ -90,19 +96,22 @@ impl Walk<'_> {
     fn copy_in(
         &mut self,
         range: &RangeVar,
+        attlist: &[Node],
         condition: &Option<Box<Node>>,
-    ) -> Option<countersign_core::action::TableName> {
+    ) -> (Option<countersign_core::action::TableName>, Option<u16>) {
         let Some(relation) = self.find(&range.schemaname, &range.relname) else {
             self.does(Kind::Write);
             self.opaque(format!("`{}` is not known", range.relname));
-            return None;
+            return (None, None);
         };
         self.changes(relation, Kind::Write);
         let source = self.source_of(relation, None);
         self.frames.push(vec![source]);
         self.maybe(condition);
         self.frames.pop();
-        Some(relation.name.clone())
+        let written = relation.columns.iter().filter(|column| !column.generated).count();
+        let columns = if attlist.is_empty() { written } else { attlist.len() };
+        (Some(relation.name.clone()), u16::try_from(columns).ok())
     }
 }
 

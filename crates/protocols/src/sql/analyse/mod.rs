@@ -30,7 +30,7 @@ mod with;
 pub use bulk::LIMIT_ROWS_MAX;
 pub use overlay::after;
 pub use prepared::PreparedText;
-pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
+pub use types::{Analysis, CopyFormat, CopyOptions, CopyShape, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;
 use super::session::SessionState;
@@ -249,6 +249,7 @@ impl Text<'_> {
             near_labels: walk.near_labels(),
             opaque_because: walk.opaque.iter().cloned().collect(),
             runs_prepared: walk.runs_prepared,
+            fixes: walk.fixes.take(),
             impact,
             what,
             text_range,

@@ -101,6 +101,8 @@ pub struct Statement {
     pub opaque_because: Vec<String>,
     /// It runs a prepared statement within something else (EXPLAIN, CREATE TABLE AS): its text does not say what runs.
     pub runs_prepared: bool,
+    /// A setting that it would change, or may, to where nothing is understood any more.
+    pub fixes: Option<String>,
 }
 
 impl Statement {
@@ -154,6 +156,15 @@ pub struct CopyOptions {
     pub encoding: Option<String>,
 }
 
+/// The data that a COPY from the client expects, as the server announces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyShape {
+    /// How many columns.
+    pub columns: u16,
+    /// In the server's binary form, and not as text.
+    pub binary: bool,
+}
+
 /// The format of a COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CopyFormat {
@@ -180,6 +191,8 @@ pub enum What {
     CopyIn {
         /// The table.
         table: Option<TableName>,
+        /// What the server will say that it expects; none where nobody knows the table or the options.
+        shape: Option<CopyShape>,
     },
     /// COPY to or from a file or program of the server.
     CopyFile,

@@ -37,6 +37,9 @@ impl Walk<'_> {
     pub(super) fn statement(&mut self, node: &NodeEnum) -> Said {
         match node {
             NodeEnum::SelectStmt(select) => {
+                if let Some(said) = self.set_by_function(select) {
+                    return said;
+                }
                 self.rows = true;
                 self.select(select, true);
                 let temp =
