@@ -12,6 +12,7 @@ mod masks;
 mod names;
 mod openings;
 mod order;
+mod scrubbed;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

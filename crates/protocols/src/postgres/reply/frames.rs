@@ -36,11 +36,17 @@ pub(super) fn first_frames(mut bytes: BytesMut, frames: u64) -> Result<BytesMut,
     bytes.truncate(at);
     Ok(bytes)
 }
-// The SQLSTATE stays: drivers decide by it. Texts quote values.
+
+// Severity and SQLSTATE stay: drivers decide by them. Texts quote values.
 pub(super) fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut BytesMut, &Report<'_>)) {
     let severity = match fields.severity().as_ref() {
-        "FATAL" | "PANIC" => Severity::Fatal,
+        "PANIC" => Severity::Panic,
+        "FATAL" => Severity::Fatal,
         "ERROR" => Severity::Error,
+        "WARNING" => Severity::Warning,
+        "INFO" => Severity::Info,
+        "LOG" => Severity::Log,
+        word if word.starts_with("DEBUG") => Severity::Debug,
         _ => Severity::Notice,
     };
     let code = fields.sqlstate();
@@ -56,4 +62,10 @@ pub(super) fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut B
             ),
         },
     );
+}
+
+/// Whether a setting that the server reports may hold any text: what runs near labelled data may have put a value there.
+pub(super) fn names_free_text(body: &[u8]) -> bool {
+    let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+    matches!(name, b"application_name" | b"search_path")
 }

@@ -13,7 +13,7 @@ use super::mask::MaskError;
 use super::plan::Chunk;
 use bytes::BytesMut;
 use countersign_core::token::Raw;
-use frames::{count_frames, first_frames, run_length, scrubbed};
+use frames::{count_frames, first_frames, names_free_text, run_length, scrubbed};
 use std::collections::VecDeque;
 
 /// The longest single message from the server that is buffered: one row, one piece of a COPY.
@@ -147,7 +147,9 @@ impl Replies {
         match tag {
             b'S' => {
                 self.settings_changed = true;
-                out.extend_from_slice(frame);
+                if !(self.front_scrubs() && names_free_text(body)) {
+                    out.extend_from_slice(frame);
+                }
                 return Ok(());
             }
             b'A' => {
@@ -313,6 +315,10 @@ impl Replies {
             }
         }
         Ok(())
+    }
+
+    fn front_scrubs(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.scrub)
     }
 
     fn scrubs(&self) -> bool {
