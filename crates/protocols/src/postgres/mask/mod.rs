@@ -2,12 +2,14 @@
 //! is told which column carries which mask. An error means that nothing of the row may be passed on.
 
 pub mod copy;
+mod copy_binary;
 mod copy_csv;
 mod copy_text;
 pub mod row;
 pub mod value;
 
 pub use copy::{CopyFormat, CopyMasker, CopyOptions, ROW_BYTES_MAX};
+pub use copy_binary::ends_copy;
 pub use row::RowMasker;
 pub use value::{Masked, PartialStyle, TokenKey, WireMask};
 

@@ -2,7 +2,8 @@
 
 use super::super::codec::backend::{Fields, TAGS};
 use super::super::codec::write::{Report, Severity};
-use super::super::codec::{CodecError, Limits, frame_length};
+use super::super::codec::{CodecError, HEADER_BYTES, Limits, frame_length};
+use super::super::mask::ends_copy;
 use bytes::BytesMut;
 
 pub(super) fn run_length(bytes: &[u8], tag: u8, limits: Limits) -> Result<usize, CodecError> {
@@ -22,6 +23,17 @@ pub(super) fn count_frames(bytes: &[u8]) -> Result<u64, CodecError> {
         let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? else { break };
         at += length;
         count += 1;
+    }
+    Ok(count)
+}
+
+/// The frames of a COPY, without those that end it and hold no row.
+pub(super) fn count_copied(bytes: &[u8]) -> Result<u64, CodecError> {
+    let (mut rest, mut count) = (bytes, 0);
+    while let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? {
+        let Some((frame, after)) = rest.split_at_checked(length) else { break };
+        count += u64::from(!ends_copy(frame.get(HEADER_BYTES..).unwrap_or_default()));
+        rest = after;
     }
     Ok(count)
 }

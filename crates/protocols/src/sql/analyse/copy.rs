@@ -45,7 +45,10 @@ impl Walk<'_> {
         match (file, *is_from) {
             (true, _) => What::CopyFile,
             (false, true) => What::CopyIn { table },
-            (false, false) => What::CopyOut { table },
+            (false, false) => {
+                let header = self.copy_options.as_ref().is_some_and(|options| options.header);
+                What::CopyOut { table, header }
+            }
         }
     }
 

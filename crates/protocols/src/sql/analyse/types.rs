@@ -175,6 +175,8 @@ pub enum What {
     CopyOut {
         /// The table, or none where a query is copied.
         table: Option<TableName>,
+        /// The first line is no row.
+        header: bool,
     },
     /// COPY … FROM STDIN.
     CopyIn {
