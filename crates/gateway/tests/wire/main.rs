@@ -9,6 +9,7 @@ mod definitions;
 mod ends;
 mod limits;
 mod masks;
+mod methods;
 mod names;
 mod openings;
 mod order;

@@ -12,7 +12,8 @@ pub mod settings;
 pub mod shape;
 
 pub use analyse::{
-    Analysis, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What, after, analyse,
+    Analysis, CopyColumn, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What, after,
+    analyse,
 };
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};

@@ -281,7 +281,8 @@ impl Connection {
         approved: bool,
     ) -> Result<MaskPlan, Refusal> {
         let key = &self.shared.settings.mask_key;
-        let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved);
+        let stand = approved || self.tokens_stand(analysis, obligations);
+        let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved, stand);
         self.so_far.labels.extend(closed(&analysis.joined.labels));
         if plan.is_ok() {
             self.so_far.count(&analysis.joined);

@@ -30,7 +30,7 @@ mod with;
 pub use bulk::LIMIT_ROWS_MAX;
 pub use overlay::after;
 pub use prepared::PreparedText;
-pub use types::{Analysis, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
+pub use types::{Analysis, CopyColumn, CopyFormat, CopyOptions, NotUnderstood, Output, Statement, What};
 
 use super::known::Known;
 use super::session::SessionState;
