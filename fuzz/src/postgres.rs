@@ -6,7 +6,7 @@ use countersign_core::mask::Bucket;
 use countersign_protocols::postgres::codec::skim::{SkimBounds, skim};
 use countersign_protocols::postgres::codec::{Format, Limits, backend, frontend};
 use countersign_protocols::postgres::mask::{
-    CopyFormat, CopyMasker, CopyOptions, FIXED, PartialStyle, RowMasker, TokenKey, WireMask,
+    CopyFormat, CopyMasker, CopyOptions, FIXED, PartialStyle, RowMasker, TokenKey, WireMask, written_back,
 };
 use countersign_protocols::postgres::startup::parse_startup;
 
@@ -91,6 +91,7 @@ pub fn masks(bytes: &[u8]) {
     else {
         return;
     };
+    let _ = written_back(&key(), rest);
     let formats = [CopyFormat::Text, CopyFormat::Csv, CopyFormat::Binary];
     match formats.get(usize::from(pick) % 8) {
         Some(format) => {

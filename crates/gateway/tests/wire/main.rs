@@ -17,6 +17,7 @@ mod scrubbed;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod written;
 
 use countersign_sim::house::House;
 use shared::own_house;

@@ -11,3 +11,4 @@ pub mod session;
 pub mod startup;
 pub mod upstream;
 pub mod wording;
+pub mod written;

@@ -18,6 +18,7 @@ pub use analyse::{
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};
 pub use known::Known;
+pub use segments::string_literals;
 pub use session::{SessionState, TEMP_SCHEMA, TempObjects};
 
 /// The longest text that is analysed.

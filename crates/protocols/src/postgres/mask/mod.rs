@@ -11,6 +11,7 @@ mod partial;
 pub mod row;
 mod token;
 pub mod value;
+mod written_back;
 
 pub use copy::{CopyFormat, CopyMasker, CopyOptions, ROW_BYTES_MAX};
 pub use copy_binary::ends_copy;
@@ -18,6 +19,7 @@ pub use partial::PartialStyle;
 pub use row::RowMasker;
 pub use token::TokenKey;
 pub use value::{FIXED, Masked, WireMask};
+pub use written_back::{WrittenBack, written_back};
 
 use super::codec::CodecError;
 

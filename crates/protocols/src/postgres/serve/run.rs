@@ -4,6 +4,7 @@ use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::plan::MaskPlan;
 use super::super::session::defines;
+use super::super::written;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use crate::sql::parser::Question;
@@ -54,6 +55,11 @@ impl Connection {
             if analysis.missing.is_empty() { analysis } else { self.look_again(action, analysis).await? };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
         if let Some(refusal) = unsupported(&analysis).or_else(|| self.unsupported_here(&analysis)) {
+            self.shared.desk.refused(&self.id, &refusal);
+            return Ok(Decision::Refuse(refusal));
+        }
+        let key = &self.shared.settings.mask_key;
+        if let Some(refusal) = written::written_back(&analysis, action, key) {
             self.shared.desk.refused(&self.id, &refusal);
             return Ok(Decision::Refuse(refusal));
         }
