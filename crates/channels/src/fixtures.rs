@@ -241,7 +241,7 @@ fn export(start: Timestamp) -> Dossier {
             columns: &[
                 ("id", None),
                 ("name", Some(Mask::Token)),
-                ("email", Some(Mask::Partial)),
+                ("email", Some(Mask::PARTIAL)),
                 ("card_last4", Some(Mask::Null)),
                 ("country", None),
                 ("created_at", None),

@@ -190,9 +190,9 @@ mod tests {
 
     #[test]
     fn the_most_specific_rule_counts_and_of_several_labels_the_strictest() {
-        let rules = [(label("pii"), Mask::Token), (label("pii.email"), Mask::Partial)];
+        let rules = [(label("pii"), Mask::Token), (label("pii.email"), Mask::PARTIAL)];
         let masks = Obligations { masks: rules.into_iter().collect(), ..Default::default() };
-        assert_eq!(masks.mask_of(&[label("pii.email")].into()), Some(Mask::Partial));
+        assert_eq!(masks.mask_of(&[label("pii.email")].into()), Some(Mask::PARTIAL));
         assert_eq!(masks.mask_of(&[label("pii.email"), label("pii.name")].into()), Some(Mask::Token));
     }
 

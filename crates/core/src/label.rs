@@ -1,5 +1,6 @@
-//! Labels of data (`pii.email`) and the masks that answer them.
+//! Labels of data (`pii.email`). Knows no mask.
 
+pub use crate::mask::Mask;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -66,29 +67,6 @@ impl From<Label> for String {
     }
 }
 
-/// How a labelled value is shown. The order is the order of strictness: of two masks the greater one wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mask {
-    /// A part stays: the first letter and the domain of an address, else the last four characters.
-    Partial,
-    /// A keyed token, equal for equal values.
-    Token,
-    /// Nothing stays.
-    Null,
-}
-
-impl Mask {
-    /// The word, as the configuration and the pages write it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Partial => "partial",
-            Self::Token => "token",
-            Self::Null => "null",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,12 +76,6 @@ mod tests {
         let label = Label::parse("pii.contact.email").expect("a label");
         let all: Vec<String> = label.with_ancestors().map(String::from).collect();
         assert_eq!(all, ["pii", "pii.contact", "pii.contact.email"]);
-    }
-
-    #[test]
-    fn of_two_masks_the_stricter_wins() {
-        assert_eq!(Mask::Partial.max(Mask::Null), Mask::Null);
-        assert_eq!(Mask::Token.max(Mask::Partial), Mask::Token);
     }
 
     #[test]

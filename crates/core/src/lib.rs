@@ -15,6 +15,7 @@ pub mod id;
 pub mod kind;
 pub mod label;
 pub mod lifecycle;
+pub mod mask;
 pub mod principal;
 pub mod refusal;
 pub mod request;

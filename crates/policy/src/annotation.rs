@@ -50,7 +50,9 @@ pub enum AnnotationError {
     #[error("`@hold` is not a requirement: {0}")]
     Hold(#[from] RequirementError),
     /// `@mask` that is not a label and a mask.
-    #[error("expected `@mask(\"LABEL partial|token|null\")`, several joined by commas, found `{0}`")]
+    #[error(
+        "expected `@mask(\"LABEL MASK\")` with a mask such as `null`, `fixed`, `token`, `partial last 4` or `bucket 100`, several joined by commas, found `{0}`"
+    )]
     Mask(String),
     /// `@limit` that is not a number of rows.
     #[error("expected `@limit(\"rows N\")` with N of at least 1, found `{0}`")]
@@ -119,8 +121,7 @@ fn terms(given: &BTreeMap<&str, &str>) -> Result<Terms, AnnotationError> {
 
 fn mask(part: &str) -> Option<(Label, Mask)> {
     let (label, word) = part.split_once(' ')?;
-    let mask = [Mask::Partial, Mask::Token, Mask::Null].into_iter().find(|m| m.word() == word.trim())?;
-    Some((Label::parse(label).ok()?, mask))
+    Some((Label::parse(label).ok()?, Mask::parse(word.trim()).ok()?))
 }
 
 impl Terms {

@@ -205,7 +205,7 @@ fn differences(case: &Case, verdict: &Verdict) -> Result<Vec<String>, CasesError
     }
     if let Some(expected) = &case.masks {
         let line = |masks: &BTreeMap<Label, Mask>| {
-            masks.iter().map(|(l, m)| format!("{l} {}", m.word())).collect::<Vec<_>>().join(", ")
+            masks.iter().map(|(l, m)| format!("{l} {m}")).collect::<Vec<_>>().join(", ")
         };
         differ("masks", line(expected), obligations.map_or_else(|| "none".to_owned(), |o| line(&o.masks)));
     }

@@ -252,7 +252,7 @@ impl std::fmt::Display for Explanation {
             }
         }
         if let Verdict::Allow { obligations, .. } | Verdict::Hold { obligations, .. } = &self.verdict {
-            let masks = obligations.masks.iter().map(|(label, mask)| format!("{label} {}", mask.word()));
+            let masks = obligations.masks.iter().map(|(label, mask)| format!("{label} {mask}"));
             let rows = obligations.rows_max.map(|rows| format!("at most {rows} rows"));
             let flushed = obligations.flushed.then(|| "recorded on stable storage first".to_owned());
             let all: Vec<String> = masks.chain(rows).chain(flushed).collect();

@@ -168,7 +168,7 @@ fn a_copy_names_its_columns_and_their_labels_in_order() {
     let analysis = analyse("COPY customers (email, id) TO STDOUT WITH (FORMAT csv, HEADER, DELIMITER ';')");
     let Output::Copy { columns, options } = &analysis.statements[0].output else { panic!("a copy") };
     let names: Vec<(&str, usize)> =
-        columns.iter().map(|(name, labels)| (name.as_str(), labels.len())).collect();
+        columns.iter().map(|column| (column.name.as_str(), column.labels.len())).collect();
     assert_eq!(names, [("email", 1), ("id", 0)]);
     assert!(options.header && options.delimiter.as_deref() == Some(";"));
     let analysis = analyse("COPY customers TO STDOUT");

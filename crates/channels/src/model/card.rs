@@ -340,14 +340,18 @@ fn length(statement: &[Piece]) -> Option<String> {
 
 // By what is seen of them, most open first: that is the order of the risk.
 fn columns(view: &View) -> Vec<ColumnsShown> {
-    let ways = [
-        (None, "In clear"),
-        (Some(Mask::Partial), "A part stays"),
-        (Some(Mask::Token), "A token"),
-        (Some(Mask::Null), "Nothing stays"),
-    ];
-    let shown = ways.into_iter().map(|(mask, seen)| {
-        let fits = view.columns.iter().filter(|column| column.mask == mask);
+    let ways =
+        ["In clear", "A part stays", "The range it lies in", "A token", "One text for all", "Nothing stays"];
+    let way = |mask: Option<Mask>| match mask {
+        None => "In clear",
+        Some(Mask::Partial(_)) => "A part stays",
+        Some(Mask::Bucket(_)) => "The range it lies in",
+        Some(Mask::Token) => "A token",
+        Some(Mask::Fixed) => "One text for all",
+        Some(Mask::Null) => "Nothing stays",
+    };
+    let shown = ways.into_iter().map(|seen| {
+        let fits = view.columns.iter().filter(|column| way(column.mask) == seen);
         ColumnsShown { seen, names: fits.map(|column| visible_line(&column.name)).collect() }
     });
     shown.filter(|group| !group.names.is_empty()).collect()

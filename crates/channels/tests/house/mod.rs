@@ -96,7 +96,7 @@ pub async fn world(origin: &str, rp_id: &str, now: fn() -> Timestamp) -> World {
     let members = ["grace", "ada", "barbara"].map(name).into_iter().collect();
     let settings = Settings {
         groups: BTreeMap::from([(group, members)]),
-        label_masks: BTreeMap::from([(Label::parse("pii").expect("a label"), Mask::Partial)]),
+        label_masks: BTreeMap::from([(Label::parse("pii").expect("a label"), Mask::PARTIAL)]),
     };
     let bundle = Bundle::load(&default_sources(), &settings).expect("the shipped policies");
     let log = NoteSigner::from_seed(LOG.parse::<KeyName>().expect("a name"), &[2; 32]).expect("a signer");
@@ -228,7 +228,7 @@ fn draft(session: u8) -> Draft {
         params: Vec::new(),
         columns: vec![
             ViewColumn { name: "id".into(), mask: None },
-            ViewColumn { name: "email".into(), mask: Some(Mask::Partial) },
+            ViewColumn { name: "email".into(), mask: Some(Mask::PARTIAL) },
         ],
         reason: Some("refresh churn features".into()),
         address: "10.0.4.17".into(),

@@ -119,11 +119,7 @@ impl Check<'_> {
     pub(super) fn masks(&self, raw: &RawConfig) -> Result<BTreeMap<Label, Mask>, ConfigError> {
         let mask = |(label, word): (&String, &String)| {
             let key = format!("masks.\"{label}\"");
-            let all = [Mask::Partial, Mask::Token, Mask::Null];
-            let mask = all.into_iter().find(|mask| mask.word() == word);
-            let mask = mask.ok_or_else(|| {
-                self.value(&key, format!("expected `partial`, `token` or `null`, found `{word}`"))
-            })?;
+            let mask = Mask::parse(word).map_err(|error| self.value(&key, error.to_string()))?;
             Ok((self.name(&key, label, Label::parse)?, mask))
         };
         raw.masks.iter().map(mask).collect()

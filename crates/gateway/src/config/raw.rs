@@ -40,7 +40,8 @@ pub struct RawConfig {
     /// The policies.
     #[serde(default)]
     pub policy: RawPolicy,
-    /// The mask of each label: `partial`, `token` or `null`. A label without one is masked entirely.
+    /// The mask of each label, such as `null`, `fixed`, `token`, `partial` or `bucket 100`. A label without one is
+    /// masked entirely.
     #[serde(default)]
     pub masks: BTreeMap<String, String>,
     /// Limits by name; what is left out has its default.

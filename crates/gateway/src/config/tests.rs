@@ -109,7 +109,8 @@ fn the_first_approver_is_somebody() {
 fn numbers_are_bounded_and_masks_are_known() {
     assert!(refused("[web]", "[limits]\nholds_max = 0\n[web]").contains("expected 1 to"));
     assert!(
-        refused("[web]", "[masks]\n\"pii.email\" = \"blur\"\n[web]").contains("`partial`, `token` or `null`")
+        refused("[web]", "[masks]\n\"pii.email\" = \"blur\"\n[web]")
+            .contains("expected `null`, `fixed`, `token`")
     );
     assert!(refused("[web]", "[masks]\n\"PII\" = \"null\"\n[web]").contains("expected a label"));
 }

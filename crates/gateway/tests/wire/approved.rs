@@ -2,7 +2,7 @@
 
 use crate::items;
 use crate::shared::raw::extended::{FLUSH, SYNC, bind, close, describe, execute, parse, query, run, tags};
-use crate::shared::raw::{Raw, sqlstate};
+use crate::shared::raw::{Raw, sqlstate, text};
 use crate::shared::{house, reached};
 
 #[tokio::test]
@@ -175,4 +175,26 @@ async fn a_notification_that_comes_while_an_action_waits_is_not_lost() {
         said.iter().any(|message| message.tag == b'A' && message.body.ends_with(b"news\0fresh\0")),
         "{said:?}"
     );
+}
+
+#[tokio::test]
+async fn a_header_and_an_end_are_no_rows() {
+    let house = house().await;
+    for (where_, rows) in [("id <= 3", 3), ("id < 0", 0)] {
+        for format in ["FORMAT binary", "FORMAT csv, HEADER", "FORMAT text, HEADER", "FORMAT csv"] {
+            let copy = format!("COPY (SELECT id FROM orders WHERE {where_}) TO STDOUT ({format})");
+            let mut raw = Raw::login(&house).await;
+            raw.send(&query(&copy)).await;
+            let held = raw.held().await;
+            house.approve(&held.id).await.unwrap();
+            let said = raw.until(b'Z').await;
+            let tag =
+                said.iter().find(|message| message.tag == b'C').unwrap_or_else(|| panic!("{copy}: {said:?}"));
+            assert_eq!(
+                tag.body,
+                text(&format!("COPY {rows}")),
+                "{copy}: exactly as many as were counted and approved"
+            );
+        }
+    }
 }

@@ -12,15 +12,18 @@ mod definitions;
 mod ends;
 mod limits;
 mod masks;
+mod methods;
 mod names;
 mod notifications;
 mod openings;
 mod order;
 mod reconnect;
 mod refusals;
+mod scrubbed;
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;
+mod written;
 
 use countersign_sim::house::House;
 use shared::own_house;

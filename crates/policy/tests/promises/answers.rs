@@ -216,7 +216,7 @@ fn every_label_has_a_mask_and_without_a_rule_nothing_is_shown() {
     let verdict = judge(&shipped(), &read);
     let expected = [
         (label("health"), Mask::Null),
-        (label("pii.email"), Mask::Partial),
+        (label("pii.email"), Mask::PARTIAL),
         (label("pii.name"), Mask::Token),
     ];
     assert_eq!(obligations(&verdict).masks, expected.into());

@@ -34,7 +34,7 @@ pub fn settings() -> Settings {
         [("approvers", &["ada", "grace", "linus"][..]), ("data-owners", &["ada", "barbara"]), ("empty", &[])];
     Settings {
         groups: groups.map(|(name, members)| (group(name), people(members))).into(),
-        label_masks: [(label("pii"), Mask::Token), (label("pii.email"), Mask::Partial)].into(),
+        label_masks: [(label("pii"), Mask::Token), (label("pii.email"), Mask::PARTIAL)].into(),
     }
 }
 

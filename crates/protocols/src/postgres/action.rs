@@ -10,17 +10,18 @@ use super::reply::scrubs;
 use super::session::{Analysed, Portal, Session, Setting};
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
-use crate::sql::{Analysis, LIMIT_ROWS_MAX, Output, What};
-use countersign_core::action::{Bound, Impact, Known as HowKnown, Obligations, Rows, Target};
+use crate::sql::{Analysis, CopyColumn, LIMIT_ROWS_MAX, Output, What};
+use countersign_core::action::{
+    Bound, Impact, Known as HowKnown, Obligations, Reach, Resource, Rows, Target,
+};
 use countersign_core::digest::Base64;
 use countersign_core::effect::{CopiedData, Effect, Param};
 use countersign_core::id::SessionId;
 use countersign_core::kind::Kind;
-use countersign_core::label::Label;
 use countersign_core::principal::Principal;
 use countersign_core::view::{Segment, SoFar, ViewColumn, visible, visible_line};
 use countersign_desk::Draft;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The version of the code that turns a client's bytes into the server's: it forwards them as they are.
@@ -216,9 +217,9 @@ pub fn bound(analysis: &Analysis, rows: Option<Rows>) -> Bound {
 
 fn columns(analysis: &Analysis, obligations: &Obligations) -> Vec<ViewColumn> {
     let reveals = analysis.joined.kinds().contains(&Kind::Reveal);
-    let column = |(name, labels): &(String, BTreeSet<Label>)| ViewColumn {
-        name: visible_line(name),
-        mask: if reveals { None } else { obligations.mask_of(labels) },
+    let column = |column: &CopyColumn| ViewColumn {
+        name: visible_line(&column.name),
+        mask: if reveals { None } else { obligations.mask_of(&column.labels) },
     };
     let of = |statement: &crate::sql::Statement| match &statement.output {
         Output::Copy { columns, .. } => columns.iter().map(column).collect(),
@@ -288,6 +289,7 @@ pub fn mask_plan(
     obligations: &Arc<Obligations>,
     token_key: &TokenKey,
     approved: bool,
+    tokens_stand: bool,
 ) -> Result<MaskPlan, MaskError> {
     let kinds = analysis.joined.kinds();
     if approved && kinds.contains(&Kind::Reveal) {
@@ -297,13 +299,13 @@ pub fn mask_plan(
         known: Arc::clone(known),
         obligations: Arc::clone(obligations),
         token_key: token_key.clone(),
+        tokens_stand,
     };
     let mut plan = None;
     for statement in &analysis.statements {
         let next = match &statement.output {
             Output::Copy { columns, options } => {
-                let sets: Vec<BTreeSet<Label>> = columns.iter().map(|(_, labels)| labels.clone()).collect();
-                MaskPlan::copy(&sets, copy_options(options, columns)?, &labels)?
+                MaskPlan::copy(columns, copy_options(options, columns)?, &labels)?
             }
             Output::Unlabelled if !approved => continue,
             Output::NoRows if !approved && !matches!(statement.what, What::CopyOut { .. }) => continue,
@@ -342,7 +344,7 @@ pub fn mask_plan(
 
 fn copy_options(
     options: &crate::sql::analyse::CopyOptions,
-    columns: &[(String, BTreeSet<Label>)],
+    columns: &[CopyColumn],
 ) -> Result<CopyOptions, MaskError> {
     use crate::sql::analyse::CopyFormat as Format;
     let format = match options.format {
@@ -363,9 +365,22 @@ fn copy_options(
     wire.quote = one(&options.quote, wire.quote)?;
     wire.escape = one(&options.escape, wire.quote)?;
     wire.null = options.null.clone().map_or(wire.null, String::into_bytes);
-    wire.header = options.header.then(|| columns.iter().map(|(name, _)| name.clone()).collect());
+    wire.header = options.header.then(|| columns.iter().map(|column| column.name.clone()).collect());
     wire.encoding.clone_from(&options.encoding);
     Ok(wire)
+}
+
+/// What a plain INSERT into a table would be, that writes all that was reached of it.
+pub fn write_to(reach: &Reach) -> Impact {
+    Impact {
+        pairs: [(Kind::Write, Resource::Table(reach.table.clone()))].into(),
+        reach: vec![reach.clone()],
+        labels: reach.labels.clone(),
+        opaque: false,
+        unknown: reach.unknown,
+        drops_database: false,
+        unbounded: false,
+    }
 }
 
 /// Why a message cannot be understood, in words for the client.

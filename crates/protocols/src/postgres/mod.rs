@@ -12,3 +12,4 @@ pub mod session;
 pub mod startup;
 pub mod upstream;
 pub mod wording;
+pub mod written;

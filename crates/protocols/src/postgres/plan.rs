@@ -5,11 +5,13 @@ use super::codec::HEADER_BYTES;
 use super::codec::backend::{Field, RowDescription};
 use super::mask::{CopyMasker, CopyOptions, MaskError, PartialStyle, RowMasker, TokenKey, WireMask};
 use super::reply::ReplyError;
+use crate::sql::CopyColumn;
 use crate::sql::facts::RelationKind;
 use crate::sql::known::Known;
 use bytes::BytesMut;
 use countersign_core::action::Obligations;
-use countersign_core::label::{Label, Mask as MaskWord};
+use countersign_core::label::Label;
+use countersign_core::mask::{Mask as MaskWord, Part};
 use countersign_core::token::Mask;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ pub struct Labels {
     pub obligations: Arc<Obligations>,
     /// The key of tokens.
     pub token_key: TokenKey,
+    /// Whoever reads cannot write what they read without people: tokens of values of their own choice would tell them
+    /// which others are the same. Otherwise tokens become NULL.
+    pub tokens_stand: bool,
 }
 
 /// How rows are masked.
@@ -59,16 +64,16 @@ pub enum MaskPlan {
 }
 
 impl MaskPlan {
-    /// A plan for a COPY of columns with these labels.
+    /// A plan for a COPY of these columns.
     ///
     /// # Errors
     /// A column must be masked and the options do not allow it.
-    pub fn copy(
-        columns: &[BTreeSet<Label>],
-        options: CopyOptions,
-        labels: &Labels,
-    ) -> Result<Self, MaskError> {
-        let masks = columns.iter().map(|set| (labels.wire_mask(set), 25)).collect();
+    pub fn copy(columns: &[CopyColumn], options: CopyOptions, labels: &Labels) -> Result<Self, MaskError> {
+        let mask = |column: &CopyColumn| {
+            let mask = labels.wire_mask(&column.labels, (column.table_oid, column.attnum));
+            (mask, column.type_oid)
+        };
+        let masks = columns.iter().map(mask).collect();
         Ok(Self::Copy { masker: Box::new(CopyMasker::new(masks, options)?), begun: false })
     }
 
@@ -82,7 +87,7 @@ impl MaskPlan {
             Self::Projection { labels, masker, unknown_approved } => {
                 let mask = |field: &Field<'_>| {
                     let mask = match known_labels(&labels.known, field) {
-                        Ok(set) => labels.wire_mask(&set),
+                        Ok(set) => labels.wire_mask(&set, (field.table_oid, field.attnum)),
                         Err(_) if *unknown_approved && field.attnum != 0 => WireMask::Clear,
                         // A whole row, or a column that appeared since: nothing of it may be seen.
                         Err(_) => WireMask::Null,
@@ -136,23 +141,40 @@ impl Mask<Chunk> for MaskPlan {
 }
 
 impl Labels {
-    /// The mask on the wire for a column with these labels.
-    pub fn wire_mask(&self, labels: &BTreeSet<Label>) -> WireMask {
+    /// The mask on the wire for a column (table and number) with these labels.
+    fn wire_mask(&self, labels: &BTreeSet<Label>, column: (u32, i16)) -> WireMask {
         let Some(mask) = self.obligations.mask_of(labels) else { return WireMask::Clear };
         match mask {
             MaskWord::Null => WireMask::Null,
-            MaskWord::Token => {
-                let class = labels.iter().next().map_or("data", |label| label.as_str());
-                WireMask::Token { class: class.into(), key: self.token_key.clone() }
-            }
-            MaskWord::Partial => WireMask::Partial { style: style(labels) },
+            MaskWord::Fixed => WireMask::Fixed,
+            MaskWord::Token => self.token(labels, column).unwrap_or(WireMask::Null),
+            MaskWord::Bucket(bucket) => WireMask::Bucket(bucket),
+            MaskWord::Partial(part) => WireMask::Partial { style: style(part, labels) },
         }
+    }
+
+    fn token(&self, labels: &BTreeSet<Label>, (table_oid, attnum): (u32, i16)) -> Option<WireMask> {
+        if !self.tokens_stand {
+            return None;
+        }
+        let (table, column) = self.known.home_of(table_oid, attnum)?;
+        // No name holds a zero byte: two columns never have one domain.
+        let database = &self.known.facts().database;
+        let domain = [database, table.schema.as_str(), table.name.as_str(), column].join("\0").into();
+        let class = labels.iter().next()?.as_str().into();
+        Some(WireMask::Token { class, domain, key: self.token_key.clone() })
     }
 }
 
-fn style(labels: &BTreeSet<Label>) -> PartialStyle {
+fn style(part: Part, labels: &BTreeSet<Label>) -> PartialStyle {
     let email = |label: &Label| label.as_str().split('.').any(|word| word == "email");
-    if labels.iter().any(email) { PartialStyle::Email } else { PartialStyle::Tail }
+    match part {
+        Part::Auto if labels.iter().any(email) => PartialStyle::Email,
+        Part::Auto => PartialStyle::Last(4),
+        Part::Email => PartialStyle::Email,
+        Part::First(chars) => PartialStyle::First(chars),
+        Part::Last(chars) => PartialStyle::Last(chars),
+    }
 }
 
 fn known_labels(known: &Known, field: &Field<'_>) -> Result<BTreeSet<Label>, ReplyError> {

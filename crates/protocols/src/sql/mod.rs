@@ -12,11 +12,13 @@ pub mod settings;
 pub mod shape;
 
 pub use analyse::{
-    Analysis, CopyShape, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What, after, analyse,
+    Analysis, CopyColumn, CopyShape, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What,
+    after, analyse,
 };
 pub use catalogue::{Catalogue, ColumnEntry, Difference, TableEntry};
 pub use facts::{FactsError, ServerFacts};
 pub use known::Known;
+pub use segments::string_literals;
 pub use session::{SessionState, TEMP_SCHEMA, TempObjects};
 
 /// The longest text that is analysed.

@@ -43,6 +43,23 @@ pub(crate) fn tokens(text: &str) -> Option<Vec<ScanToken>> {
     pg_query::scan(text).ok().map(|result| result.tokens)
 }
 
+/// What the string literals of a text stand for, as far as that is said without escapes: those with backslashes or code
+/// points in them are given as they are written.
+pub fn string_literals(text: &str) -> Vec<String> {
+    let literal = |token: ScanToken| {
+        let kind = Token::try_from(token.token).ok()?;
+        let range = usize::try_from(token.start).ok()?..usize::try_from(token.end).ok()?;
+        let literal = text.get(range).filter(|_| matches!(kind, Token::Sconst | Token::Usconst))?;
+        if literal.starts_with('$') {
+            let tag = literal.get(..literal.get(1..)?.find('$')? + 2)?;
+            return literal.strip_prefix(tag)?.strip_suffix(tag).map(str::to_owned);
+        }
+        let inner = literal.get(literal.find('\'')? + 1..)?.strip_suffix('\'')?;
+        Some(inner.replace("''", "'"))
+    };
+    tokens(text).unwrap_or_default().into_iter().filter_map(literal).collect()
+}
+
 fn push(out: &mut Vec<Segment>, pieces: Vec<Segment>) {
     for piece in pieces {
         match (out.last_mut(), piece) {

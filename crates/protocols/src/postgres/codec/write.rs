@@ -22,6 +22,12 @@ pub enum Severity {
     Notice,
     /// For your information, asked for.
     Info,
+    /// For the server's own log, and shown where the client asks for it.
+    Log,
+    /// The same, for whoever looks for faults.
+    Debug,
+    /// Every session is over.
+    Panic,
 }
 
 impl Severity {
@@ -34,6 +40,9 @@ impl Severity {
             Self::Warning => "WARNING",
             Self::Notice => "NOTICE",
             Self::Info => "INFO",
+            Self::Log => "LOG",
+            Self::Debug => "DEBUG",
+            Self::Panic => "PANIC",
         }
     }
 }

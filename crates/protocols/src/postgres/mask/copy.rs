@@ -1,14 +1,17 @@
 //! Masks of COPY … TO STDOUT, streaming: one row in memory at a time, split at any byte on the way in, one
-//! CopyData message a row on the way out. Everything that the server would not write is an error.
+//! CopyData message a row on the way out (the header of the binary format goes with what follows it, as the server sends
+//! it). Everything that the server would not write is an error.
 //!
 //! Spec: PostgreSQL documentation, "COPY", section "File Formats". The text is UTF-8, since the gate pins
 //! `client_encoding`: no byte of a longer character looks like a delimiter.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
+use super::super::codec::Format;
 use super::super::codec::write::frame;
+use super::copy_binary::{HEADER, Piece, TRAILER};
 use super::value::{Masked, WireMask, mask_value};
-use super::{MaskError, copy_csv, copy_text};
+use super::{MaskError, copy_binary, copy_csv, copy_text};
 
 /// Longest row of a COPY that can be masked.
 pub const ROW_BYTES_MAX: usize = 16 << 20;
@@ -22,7 +25,7 @@ pub enum CopyFormat {
     Text,
     /// `FORMAT csv`.
     Csv,
-    /// `FORMAT binary`: cannot be masked.
+    /// `FORMAT binary`.
     Binary,
 }
 
@@ -65,7 +68,6 @@ impl CopyOptions {
             return wrong("an ENCODING other than UTF8", "leave ENCODING out");
         }
         match self.format {
-            CopyFormat::Binary => wrong("FORMAT binary", "use FORMAT text or csv"),
             CopyFormat::Text
                 if !plain(self.delimiter)
                     || matches!(self.delimiter, b'\\' | b'.' | b'a'..=b'z' | b'0'..=b'9') =>
@@ -86,7 +88,7 @@ impl CopyOptions {
             {
                 wrong("a DELIMITER, QUOTE, ESCAPE or NULL that csv does not allow", "use the defaults")
             }
-            CopyFormat::Text | CopyFormat::Csv => Ok(()),
+            CopyFormat::Text | CopyFormat::Csv | CopyFormat::Binary => Ok(()),
         }
     }
 }
@@ -109,7 +111,11 @@ pub struct CopyMasker {
     buffer: BytesMut,
     scan: RowScan,
     row_bytes_max: usize,
+    /// A header is expected; in binary format, or it waits for what follows it.
     header_due: bool,
+    header_kept: bool,
+    /// The trailer of the binary format has come.
+    over: bool,
     poisoned: bool,
 }
 
@@ -119,6 +125,8 @@ pub(super) struct RowScan {
     pub(super) scanned: usize,
     pub(super) in_quotes: bool,
     pub(super) escaped: bool,
+    /// Whole fields (binary only).
+    pub(super) fields: usize,
 }
 
 impl CopyMasker {
@@ -137,7 +145,9 @@ impl CopyMasker {
             buffer: BytesMut::new(),
             scan: RowScan::default(),
             row_bytes_max: ROW_BYTES_MAX,
-            header_due: options.header.is_some(),
+            header_due: options.header.is_some() || options.format == CopyFormat::Binary,
+            header_kept: false,
+            over: false,
             options,
             poisoned: false,
         })
@@ -188,6 +198,9 @@ impl CopyMasker {
         }
         self.poisoned = true;
         match self.buffer.len() {
+            0 if self.options.format == CopyFormat::Binary && !self.over => {
+                Err(MaskError::CopyRow { expected: "the trailer" })
+            }
             0 => Ok(()),
             left => Err(MaskError::CopyCut { left }),
         }
@@ -197,6 +210,10 @@ impl CopyMasker {
         let mut rows = 0;
         for piece in chunk.chunks(PIECE_BYTES) {
             self.buffer.extend_from_slice(piece);
+            if self.options.format == CopyFormat::Binary {
+                rows += self.push_binary(out)?;
+                continue;
+            }
             while let Some(end) = self.row_end() {
                 let row = self.buffer.split_to(end + 1);
                 self.scan = RowScan::default();
@@ -208,6 +225,44 @@ impl CopyMasker {
             if self.buffer.len() > self.row_bytes_max {
                 return Err(MaskError::RowTooLong { limit: self.row_bytes_max });
             }
+        }
+        Ok(rows)
+    }
+
+    fn push_binary(&mut self, out: &mut BytesMut) -> Result<u64, MaskError> {
+        let mut rows = 0;
+        while !self.buffer.is_empty() {
+            if self.over {
+                return Err(MaskError::CopyRow { expected: "nothing behind the trailer" });
+            }
+            let (scan, columns) = (&mut self.scan, self.columns.len());
+            let front = copy_binary::piece(&self.buffer, scan, self.header_due, columns, self.row_bytes_max)?;
+            let Some(front) = front else { break };
+            self.scan = RowScan::default();
+            if front == Piece::Header {
+                self.buffer.advance(HEADER.len());
+                self.header_due = false;
+                self.header_kept = true;
+                continue;
+            }
+            let header: &[u8] = if std::mem::take(&mut self.header_kept) { HEADER } else { &[] };
+            let mut masked = Ok(());
+            frame(out, b'd', |out| {
+                out.put_slice(header);
+                match front {
+                    Piece::Row(length) => {
+                        let row = self.buffer.split_to(length);
+                        masked = copy_binary::put_row(&row, &self.columns, out);
+                        rows += 1;
+                    }
+                    Piece::Header | Piece::Trailer => {
+                        self.buffer.advance(TRAILER.len());
+                        self.over = true;
+                        out.put_slice(&TRAILER);
+                    }
+                }
+            });
+            masked?;
         }
         Ok(rows)
     }
@@ -268,10 +323,10 @@ impl CopyMasker {
                 continue;
             }
             let value = self.decode(field)?;
-            match mask_value(mask, *type_oid, &value) {
+            match mask_value(mask, *type_oid, Format::Text, &value) {
                 Masked::Keep => out.put_slice(field.raw),
                 Masked::Null => out.put_slice(&self.options.null),
-                Masked::Text(text) => self.encode(&text, out),
+                Masked::Bytes(text) => self.encode(&text, out),
             }
         }
         Ok(())
@@ -284,7 +339,7 @@ impl CopyMasker {
         }
     }
 
-    fn encode(&self, text: &str, out: &mut BytesMut) {
+    fn encode(&self, text: &[u8], out: &mut BytesMut) {
         match self.options.format {
             CopyFormat::Csv => copy_csv::encode(text, &self.options, out),
             CopyFormat::Text | CopyFormat::Binary => copy_text::encode(text, self.options.delimiter, out),

@@ -91,15 +91,15 @@ pub(super) fn decode(field: &CopyField<'_>, options: &CopyOptions) -> Result<Vec
 }
 
 /// Writes a value as the server would, in quotes where it needs them.
-pub(super) fn encode(text: &str, options: &CopyOptions, out: &mut BytesMut) {
+pub(super) fn encode(text: &[u8], options: &CopyOptions, out: &mut BytesMut) {
     let special =
         |byte: u8| byte == options.delimiter || byte == options.quote || matches!(byte, b'\r' | b'\n');
-    if text.as_bytes() != options.null && !text.bytes().any(special) {
-        out.put_slice(text.as_bytes());
+    if text != options.null && !text.iter().copied().any(special) {
+        out.put_slice(text);
         return;
     }
     out.put_u8(options.quote);
-    for byte in text.bytes() {
+    for byte in text.iter().copied() {
         if byte == options.quote || byte == options.escape {
             out.put_u8(options.escape);
         }

@@ -3,18 +3,23 @@
 use proptest::prelude::*;
 
 use super::super::super::codec::{Limits, backend};
-use super::super::value::{PartialStyle, TokenKey};
+use super::super::{PartialStyle, TokenKey};
 use super::*;
 
 const SECRET: &str = "jane.doe@example.org";
 const TEXT: u32 = 25;
 
 fn token() -> WireMask {
-    WireMask::Token { class: "pii.email".into(), key: TokenKey::new(&[7; 32]) }
+    WireMask::Token { class: "pii.email".into(), domain: "d".into(), key: TokenKey::new(&[7; 32]) }
+}
+
+fn token_of(value: &[u8]) -> String {
+    let Masked::Bytes(token) = mask_value(&token(), TEXT, Format::Text, value) else { panic!("no token") };
+    String::from_utf8(token).unwrap()
 }
 
 fn tail() -> WireMask {
-    WireMask::Partial { style: PartialStyle::Tail }
+    WireMask::Partial { style: PartialStyle::Last(4) }
 }
 
 fn columns() -> Vec<(WireMask, u32)> {
@@ -59,8 +64,8 @@ fn row(values: &[Option<&str>], options: &CopyOptions) -> Vec<u8> {
         }
         match (value, options.format) {
             (None, _) => out.put_slice(&options.null),
-            (Some(value), CopyFormat::Csv) => copy_csv::encode(value, options, &mut out),
-            (Some(value), _) => copy_text::encode(value, options.delimiter, &mut out),
+            (Some(value), CopyFormat::Csv) => copy_csv::encode(value.as_bytes(), options, &mut out),
+            (Some(value), _) => copy_text::encode(value.as_bytes(), options.delimiter, &mut out),
         }
     }
     out.put_u8(b'\n');
@@ -71,7 +76,7 @@ fn row(values: &[Option<&str>], options: &CopyOptions) -> Vec<u8> {
 fn text_rows_are_masked_field_by_field() {
     let input = b"a\\tb\tjane\\\\doe\tx\t4111111111111234\n\\N\t\\N\t\\N\t\\N\n";
     let output = masked(text(), input).unwrap();
-    let Masked::Text(expected) = mask_value(&token(), TEXT, b"jane\\doe") else { panic!("no token") };
+    let expected = token_of(b"jane\\doe");
     assert_eq!(output, format!("a\\tb\t{expected}\t\\N\t****1234\n\\N\t\\N\t\\N\t\\N\n"));
 }
 
@@ -79,13 +84,13 @@ fn text_rows_are_masked_field_by_field() {
 fn csv_rows_are_masked_field_by_field() {
     let input = b"\"a\n\"\"b\",\"jane, \"\"doe\"\"\",x,4111111111111234\n,,,\n";
     let output = masked(csv(), input).unwrap();
-    let Masked::Text(expected) = mask_value(&token(), TEXT, b"jane, \"doe\"") else { panic!("no token") };
+    let expected = token_of(b"jane, \"doe\"");
     assert_eq!(output, format!("\"a\n\"\"b\",{expected},,****1234\n,,,\n"));
 }
 
 #[test]
 fn a_token_is_the_same_in_a_copy_and_in_a_row() {
-    let Masked::Text(expected) = mask_value(&token(), TEXT, SECRET.as_bytes()) else { panic!("no token") };
+    let expected = token_of(SECRET.as_bytes());
     for options in [text(), csv()] {
         let input = row(&[Some("1"), Some(SECRET), None, None], &options);
         assert!(masked(options, &input).unwrap().contains(&expected));
@@ -115,7 +120,7 @@ fn a_mask_that_needs_quotes_or_escapes_gets_them() {
 }
 
 #[test]
-fn binary_and_ambiguous_options_are_refused_where_a_column_is_masked() {
+fn ambiguous_options_are_refused_where_a_column_is_masked() {
     let mut ambiguous = text();
     ambiguous.null = SECRET.as_bytes().to_vec();
     let mut letter = text();
@@ -125,7 +130,7 @@ fn binary_and_ambiguous_options_are_refused_where_a_column_is_masked() {
     let mut null = csv();
     null.null = b"a,b".to_vec();
     let encoded = CopyOptions { encoding: Some("SJIS".to_owned()), ..csv() };
-    for options in [CopyOptions::new(CopyFormat::Binary), ambiguous, letter, quote, null, encoded] {
+    for options in [ambiguous, letter, quote, null, encoded] {
         let refused = CopyMasker::new(columns(), options.clone());
         assert!(matches!(refused, Err(MaskError::CopyOptions { .. })), "{options:?}");
         let mut clear = CopyMasker::new(vec![(WireMask::Clear, TEXT)], options).unwrap();
@@ -182,6 +187,62 @@ fn a_row_without_end_is_bounded_and_a_cut_copy_is_noticed() {
     assert!(out.is_empty());
     let mut masker = CopyMasker::new(columns(), text()).unwrap();
     assert_eq!(run(&mut masker, &[b"a\tb"]), Err(MaskError::CopyCut { left: 3 }));
+}
+
+// === binary ===
+
+fn field(value: Option<&[u8]>) -> Vec<u8> {
+    let length = value.map_or(-1, |value| i32::try_from(value.len()).unwrap());
+    [&length.to_be_bytes()[..], value.unwrap_or_default()].concat()
+}
+
+fn binary_row(values: &[Option<&[u8]>]) -> Vec<u8> {
+    let count = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    [count, values.iter().flat_map(|value| field(*value)).collect()].concat()
+}
+
+fn binary() -> CopyMasker {
+    CopyMasker::new(columns(), CopyOptions::new(CopyFormat::Binary)).unwrap()
+}
+
+#[test]
+fn binary_rows_are_masked_field_by_field_wherever_they_are_cut() {
+    let secret = Some(SECRET.as_bytes());
+    let rows =
+        [[Some(&b"\0\xff"[..]), secret, secret, secret], [None; 4], [Some(b""), Some(b""), None, secret]];
+    let all: Vec<u8> = rows.iter().flat_map(|row| binary_row(row)).collect();
+    let input = [&HEADER[..], &all, &TRAILER].concat();
+    let token = token_of(SECRET.as_bytes());
+    let first = binary_row(&[Some(b"\0\xff"), Some(token.as_bytes()), None, Some(b"****.org")]);
+    let whole = run(&mut binary(), &[&input]).unwrap();
+    // The header stands before the first row in one message, as the server sends it.
+    assert_eq!(whole[0], [&HEADER[..], &first].concat());
+    assert_eq!(
+        (whole.len(), whole[1].as_slice(), whole[3].as_slice()),
+        (4, &*binary_row(&[None; 4]), &TRAILER[..])
+    );
+    for at in 0..=input.len() {
+        let (head, end) = input.split_at(at);
+        assert_eq!(run(&mut binary(), &[head, end]).unwrap(), whole, "split at {at}");
+    }
+    let bytes: Vec<&[u8]> = input.chunks(1).collect();
+    assert_eq!(run(&mut binary(), &bytes).unwrap(), whole);
+    let empty = [&HEADER[..], &TRAILER].concat();
+    assert_eq!(run(&mut binary(), &[&empty]).unwrap(), [empty]);
+}
+
+#[test]
+fn binary_rows_that_the_server_would_not_write_are_errors() {
+    let good = binary_row(&[Some(b"1"), Some(SECRET.as_bytes()), None, None]);
+    let flagged = [&HEADER[..11], &[0, 1, 0, 0, 0, 0, 0, 0], &good].concat();
+    let few = [&HEADER[..], &binary_row(&[Some(SECRET.as_bytes())])].concat();
+    let negative = [&HEADER[..], &[0, 4, 0xff, 0xff, 0xff, 0xfe]].concat();
+    let endless = [&HEADER[..], &[0, 4, 0x7f, 0xff, 0xff, 0xff]].concat();
+    let behind = [&HEADER[..], &TRAILER, &good].concat();
+    let (cut, none) = ([&HEADER[..], &good[..9]].concat(), [&HEADER[..], &good].concat());
+    for bad in [&good, &flagged, &few, &negative, &endless, &behind, &cut, &none] {
+        assert!(run(&mut binary(), &[bad]).is_err(), "{bad:?}");
+    }
 }
 
 fn wild() -> impl Strategy<Value = Option<String>> {

@@ -65,8 +65,8 @@ pub(super) fn decode(raw: &[u8], delimiter: u8) -> Result<Vec<u8>, MaskError> {
 }
 
 /// Writes a value as the server would.
-pub(super) fn encode(text: &str, delimiter: u8, out: &mut BytesMut) {
-    for byte in text.bytes() {
+pub(super) fn encode(text: &[u8], delimiter: u8, out: &mut BytesMut) {
+    for byte in text.iter().copied() {
         let escape = match byte {
             0x08 => b'b',
             0x0c => b'f',

@@ -1,15 +1,25 @@
 //! Masks on the wire: result bytes in, masked bytes or an error out. Knows no policy and no catalogue; it
 //! is told which column carries which mask. An error means that nothing of the row may be passed on.
 
+mod bucket;
+mod calendar;
 pub mod copy;
+mod copy_binary;
 mod copy_csv;
 mod copy_text;
+mod partial;
 pub mod row;
+mod token;
 pub mod value;
+mod written_back;
 
 pub use copy::{CopyFormat, CopyMasker, CopyOptions, ROW_BYTES_MAX};
+pub use copy_binary::ends_copy;
+pub use partial::PartialStyle;
 pub use row::RowMasker;
-pub use value::{Masked, PartialStyle, TokenKey, WireMask};
+pub use token::TokenKey;
+pub use value::{FIXED, Masked, WireMask};
+pub use written_back::{WrittenBack, written_back};
 
 use super::codec::CodecError;
 

@@ -71,15 +71,15 @@ impl RowMasker {
         // Walks to the row's end even after the last column: what is left over there is an error.
         for value in values.columns() {
             let value = value?;
-            let Some((mask, type_oid, _)) = columns.next() else { return Err(MaskError::NotARow) };
+            let Some((mask, type_oid, format)) = columns.next() else { return Err(MaskError::NotARow) };
             let Some(bytes) = value else {
                 put_value(out, None);
                 continue;
             };
-            match mask_value(mask, *type_oid, bytes) {
+            match mask_value(mask, *type_oid, *format, bytes) {
                 Masked::Keep => put_value(out, Some(bytes)),
                 Masked::Null => put_value(out, None),
-                Masked::Text(text) => put_value(out, Some(text.as_bytes())),
+                Masked::Bytes(bytes) => put_value(out, Some(&bytes)),
             }
         }
         Ok(())
@@ -99,10 +99,11 @@ fn body_of_row(row: &[u8]) -> Result<&[u8], MaskError> {
 
 #[cfg(test)]
 mod tests {
+    use countersign_core::mask::Bucket;
     use proptest::prelude::*;
 
     use super::super::super::codec::write;
-    use super::super::value::{PartialStyle, TokenKey};
+    use super::super::{PartialStyle, TokenKey};
     use super::*;
 
     const SECRET: &[u8] = b"jane.doe@example.org";
@@ -117,8 +118,11 @@ mod tests {
         let key = TokenKey::new(&[7; 32]);
         vec![
             WireMask::Null,
-            WireMask::Token { class: "pii.email".into(), key },
+            WireMask::Token { class: "pii.email".into(), domain: "d".into(), key },
             WireMask::Partial { style: PartialStyle::Auto },
+            WireMask::Fixed,
+            WireMask::Bucket(Bucket::Year),
+            WireMask::Bucket(Bucket::Width(10)),
         ]
     }
 
@@ -149,7 +153,7 @@ mod tests {
 
     #[test]
     fn clear_columns_and_nulls_pass_unchanged() {
-        let [null, token, _] = &masks()[..] else { panic!("three masks") };
+        let [null, token, ..] = &masks()[..] else { panic!("some masks") };
         let masker = RowMasker::new(vec![
             (WireMask::Clear, 17, Format::Binary),
             (null.clone(), 25, Format::Text),

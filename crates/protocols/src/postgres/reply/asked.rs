@@ -1,9 +1,10 @@
 //! What the server was asked, in its order, and what follows from each answer. Pure; reads no message.
 
-use super::super::codec::Format;
 use super::super::codec::backend::CopyResponse;
+use super::super::codec::{CodecError, Format};
 use super::super::plan::MaskPlan;
 use super::super::session::{Portal, Prepared};
+use super::frames::{count_copied, count_frames};
 use crate::sql::{Analysis, CopyShape, What};
 use countersign_desk::{Execution, LaneOutcome};
 use std::sync::Arc;
@@ -90,6 +91,8 @@ pub struct Rows {
     epoch: u64,
     // Statements of the text that have been answered.
     tags: usize,
+    // The first line of the COPY that follows is no row.
+    header_due: bool,
 }
 
 /// The server reads the data of a COPY.
@@ -147,12 +150,25 @@ impl Rows {
             text: Arc::clone(text),
             epoch,
             tags: 0,
+            header_due: analysis
+                .statements
+                .iter()
+                .any(|s| matches!(s.what, What::CopyOut { header: true, .. })),
         }
     }
 
     /// What is asked.
     pub fn analysis(&self) -> &Analysis {
         &self.analysis
+    }
+
+    /// How many rows a run of messages holds, and how many messages before them hold none.
+    pub(super) fn count(&mut self, tag: u8, run: &[u8]) -> Result<(u64, u64), CodecError> {
+        if tag == b'D' {
+            return Ok((count_frames(run)?, 0));
+        }
+        let before = u64::from(std::mem::take(&mut self.header_due));
+        Ok((count_copied(run)?.saturating_sub(before), before))
     }
 
     pub(super) fn count_out(&mut self, rows: u64) -> bool {

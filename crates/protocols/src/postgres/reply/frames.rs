@@ -2,7 +2,8 @@
 
 use super::super::codec::backend::{Fields, TAGS};
 use super::super::codec::write::{Report, Severity};
-use super::super::codec::{CodecError, Limits, frame_length};
+use super::super::codec::{CodecError, HEADER_BYTES, Limits, frame_length};
+use super::super::mask::ends_copy;
 use bytes::BytesMut;
 
 pub(super) fn run_length(bytes: &[u8], tag: u8, limits: Limits) -> Result<usize, CodecError> {
@@ -26,6 +27,17 @@ pub(super) fn count_frames(bytes: &[u8]) -> Result<u64, CodecError> {
     Ok(count)
 }
 
+/// The frames of a COPY, without those that end it and hold no row.
+pub(super) fn count_copied(bytes: &[u8]) -> Result<u64, CodecError> {
+    let (mut rest, mut count) = (bytes, 0);
+    while let Some((_, length)) = frame_length(rest, TAGS, Limits::BACKEND)? {
+        let Some((frame, after)) = rest.split_at_checked(length) else { break };
+        count += u64::from(!ends_copy(frame.get(HEADER_BYTES..).unwrap_or_default()));
+        rest = after;
+    }
+    Ok(count)
+}
+
 pub(super) fn first_frames(mut bytes: BytesMut, frames: u64) -> Result<BytesMut, CodecError> {
     let mut at = 0;
     for _ in 0..frames {
@@ -36,11 +48,17 @@ pub(super) fn first_frames(mut bytes: BytesMut, frames: u64) -> Result<BytesMut,
     bytes.truncate(at);
     Ok(bytes)
 }
-// The SQLSTATE stays: drivers decide by it. Texts quote values.
+
+// Severity and SQLSTATE stay: drivers decide by them. Texts quote values.
 pub(super) fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut BytesMut, &Report<'_>)) {
     let severity = match fields.severity().as_ref() {
-        "FATAL" | "PANIC" => Severity::Fatal,
+        "PANIC" => Severity::Panic,
+        "FATAL" => Severity::Fatal,
         "ERROR" => Severity::Error,
+        "WARNING" => Severity::Warning,
+        "INFO" => Severity::Info,
+        "LOG" => Severity::Log,
+        word if word.starts_with("DEBUG") => Severity::Debug,
         _ => Severity::Notice,
     };
     let code = fields.sqlstate();
@@ -56,4 +74,10 @@ pub(super) fn scrubbed(out: &mut BytesMut, fields: &Fields<'_>, write: fn(&mut B
             ),
         },
     );
+}
+
+/// Whether a setting that the server reports may hold any text: what runs near labelled data may have put a value there.
+pub(super) fn names_free_text(body: &[u8]) -> bool {
+    let name = body.split(|byte| *byte == 0).next().unwrap_or_default();
+    matches!(name, b"application_name" | b"search_path")
 }

@@ -13,7 +13,7 @@ use super::mask::MaskError;
 use super::plan::Chunk;
 use bytes::BytesMut;
 use countersign_core::token::Raw;
-use frames::{count_frames, first_frames, run_length, scrubbed};
+use frames::{first_frames, names_free_text, run_length, scrubbed};
 use std::collections::VecDeque;
 
 /// The longest single message from the server that is buffered: one row, one piece of a COPY.
@@ -131,11 +131,11 @@ impl Replies {
         if rows.over {
             return Ok(());
         }
-        let count = count_frames(&chunk)?;
+        let (count, before) = rows.count(tag, &chunk)?;
         let room = rows.execution.rows_max().map_or(u64::MAX, |max| max.saturating_sub(rows.out_rows));
         let fits = count <= room;
         // The rows that fit still go out: what was approved may be seen, the first row too many may not.
-        let chunk = if fits { chunk } else { first_frames(chunk, room)? };
+        let chunk = if fits { chunk } else { first_frames(chunk, room.saturating_add(before))? };
         if !rows.count_out(count) {
             self.must_cancel = true;
         }
@@ -153,7 +153,9 @@ impl Replies {
         match tag {
             b'S' => {
                 self.settings_changed = true;
-                out.extend_from_slice(frame);
+                if !(self.front_scrubs() && names_free_text(body)) {
+                    out.extend_from_slice(frame);
+                }
                 return Ok(());
             }
             b'A' => {
@@ -331,6 +333,10 @@ impl Replies {
             }
         }
         Ok(())
+    }
+
+    fn front_scrubs(&self) -> bool {
+        matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.scrub)
     }
 
     fn scrubs(&self) -> bool {

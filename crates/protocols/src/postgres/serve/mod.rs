@@ -20,6 +20,7 @@ mod sending;
 mod server;
 mod settings;
 mod simple;
+mod tokens;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};

@@ -4,6 +4,7 @@ use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::plan::MaskPlan;
 use super::super::session::defines;
+use super::super::written;
 use super::connection::{Connection, Ended};
 use super::exchange::OWN_NAME;
 use crate::sql::parser::Question;
@@ -57,6 +58,11 @@ impl Connection {
         };
         let (analysis, by_name) = self.with_prepared(analysis, action).await?;
         if let Some(refusal) = self.unsupported_here(&analysis).or_else(|| unsupported(&analysis)) {
+            self.shared.desk.refused(&self.id, &refusal);
+            return Ok(Decision::Refuse(refusal));
+        }
+        let key = &self.shared.settings.mask_key;
+        if let Some(refusal) = written::written_back(&analysis, action, key) {
             self.shared.desk.refused(&self.id, &refusal);
             return Ok(Decision::Refuse(refusal));
         }
@@ -295,7 +301,8 @@ impl Connection {
         approved: bool,
     ) -> Result<MaskPlan, Refusal> {
         let key = &self.shared.settings.mask_key;
-        let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved);
+        let stand = approved || self.tokens_stand(analysis, obligations);
+        let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved, stand);
         self.so_far.labels.extend(closed(&analysis.joined.labels));
         if plan.is_ok() {
             self.so_far.count(&analysis.joined);

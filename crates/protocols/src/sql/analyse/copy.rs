@@ -1,6 +1,6 @@
 //! COPY: out to the client, in from it, or by way of the server's own files and programs.
 
-use super::types::{CopyFormat, CopyOptions, CopyShape, What};
+use super::types::{CopyColumn, CopyFormat, CopyOptions, CopyShape, What};
 use super::utility::{def, is_true};
 use super::walk::Walk;
 use crate::sql::facts::RelationKind;
@@ -51,7 +51,10 @@ impl Walk<'_> {
         match (file, *is_from) {
             (true, _) => What::CopyFile,
             (false, true) => What::CopyIn { table, shape },
-            (false, false) => What::CopyOut { table },
+            (false, false) => {
+                let header = self.copy_options.as_ref().is_some_and(|options| options.header);
+                What::CopyOut { table, header }
+            }
         }
     }
 
@@ -88,7 +91,13 @@ impl Walk<'_> {
             } else if !labels.is_empty() {
                 self.reveals(relation.oid, &labels);
             }
-            self.copy_columns.push((column.name.clone(), labels));
+            self.copy_columns.push(CopyColumn {
+                name: column.name.clone(),
+                labels,
+                table_oid: relation.oid,
+                attnum: column.attnum,
+                type_oid: self.known.facts().without_domains(column.type_oid),
+            });
         }
         Some(relation.name.clone())
     }

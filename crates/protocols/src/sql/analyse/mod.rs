@@ -30,7 +30,9 @@ mod with;
 pub use bulk::LIMIT_ROWS_MAX;
 pub use overlay::after;
 pub use prepared::PreparedText;
-pub use types::{Analysis, CopyFormat, CopyOptions, CopyShape, NotUnderstood, Output, Statement, What};
+pub use types::{
+    Analysis, CopyColumn, CopyFormat, CopyOptions, CopyShape, NotUnderstood, Output, Statement, What,
+};
 
 use super::known::Known;
 use super::session::SessionState;
@@ -226,10 +228,10 @@ impl Text<'_> {
         let sure = !impact.opaque && walk.missing.is_empty() && only_rows;
         let count_query = match (&what, node) {
             (What::Select, _) if proven_read && sure => Some(count::of_query(text)),
-            (What::CopyOut { table: Some(table) }, _) if sure => {
+            (What::CopyOut { table: Some(table), .. }, _) if sure => {
                 Some(count::of_table(&table.schema, &table.name))
             }
-            (What::CopyOut { table: None }, _) if proven_read && sure => {
+            (What::CopyOut { table: None, .. }, _) if proven_read && sure => {
                 copied_query(text).map(|range| count::of_query(text.get(range).unwrap_or_default()))
             }
             (What::Delete | What::Update, _) if counts_safely(&impact) && sure => {

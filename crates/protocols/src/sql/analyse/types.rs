@@ -126,8 +126,8 @@ pub enum Output {
     PlainProjection,
     /// A COPY of a table.
     Copy {
-        /// Each column in its order, with its labels.
-        columns: Vec<(String, BTreeSet<Label>)>,
+        /// Each column in its order.
+        columns: Vec<CopyColumn>,
         /// How the rows are written.
         options: CopyOptions,
     },
@@ -135,6 +135,21 @@ pub enum Output {
     Unlabelled,
     /// Labelled data comes back in a form that cannot be masked, or decides what comes back. The kinds hold `reveal`.
     Derived,
+}
+
+/// A column that a COPY hands out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyColumn {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeSet<Label>,
+    /// Its table.
+    pub table_oid: u32,
+    /// Its number there.
+    pub attnum: i16,
+    /// Its type; of a domain, what that is made of.
+    pub type_oid: u32,
 }
 
 /// The options of a COPY.
@@ -186,6 +201,8 @@ pub enum What {
     CopyOut {
         /// The table, or none where a query is copied.
         table: Option<TableName>,
+        /// The first line is no row.
+        header: bool,
     },
     /// COPY … FROM STDIN.
     CopyIn {

@@ -4,7 +4,7 @@ use super::bulk::Bulk;
 use super::functions::holds_secrets;
 use super::judge::{Called, Written};
 use super::source::Source;
-use super::types::CopyOptions;
+use super::types::{CopyColumn, CopyOptions};
 use crate::sql::facts::{Relation, RelationKind, SYSTEM_SCHEMAS};
 use crate::sql::known::Known;
 use crate::sql::session::{SessionState, TEMP_SCHEMA, TempObjects};
@@ -74,7 +74,7 @@ pub(super) struct Walk<'a> {
     /// Where literals stand whose value does not matter.
     pub(super) listed: BTreeSet<usize>,
     pub(super) definitions: BTreeMap<String, Digest<str>>,
-    pub(super) copy_columns: Vec<(String, BTreeSet<Label>)>,
+    pub(super) copy_columns: Vec<CopyColumn>,
     pub(super) copy_options: Option<CopyOptions>,
 }
 

@@ -67,6 +67,16 @@ impl ServerFacts {
         false
     }
 
+    /// What a domain is made of, through any number of domains; of other types the type itself.
+    pub fn without_domains(&self, oid: u32) -> u32 {
+        let base = |oid: &u32| {
+            let fact = self.types.get(oid).filter(|fact| fact.class == TypeClass::Domain)?;
+            Some(fact.base)
+        };
+        // Domains cannot be made of each other in a circle; whatever is said here, the walk ends.
+        std::iter::successors(Some(oid), base).take(64).last().unwrap_or(oid)
+    }
+
     fn type_plain_within(&self, oid: u32, depth: u8) -> bool {
         if oid < FIRST_USER_OID {
             return true;

@@ -100,6 +100,19 @@ impl Known {
         self.tables.get(&oid).and_then(|table| table.labels.get(&attnum)).unwrap_or(&self.none)
     }
 
+    /// Where a column comes from, by name: for those of partitions and of tables that inherit, their ancestor's.
+    pub fn home_of(&self, oid: u32, attnum: i16) -> Option<(&TableName, &str)> {
+        let relation = self.facts.relations.get(&oid)?;
+        let name = &relation.columns.iter().find(|column| column.attnum == attnum)?.name;
+        let above = |relation: &&Relation| {
+            let parents = relation.parents.iter().filter_map(|oid| self.facts.relations.get(oid));
+            parents.into_iter().find(|parent| parent.column(name).is_some())
+        };
+        // A family has an end above; whatever the facts say, so has the walk.
+        let home = std::iter::successors(Some(relation), |r| above(r)).take(64).last()?;
+        Some((&home.name, name))
+    }
+
     /// Every label of a table.
     pub fn labels_of_table(&self, oid: u32) -> BTreeSet<Label> {
         let labels = self.tables.get(&oid).into_iter().flat_map(|table| table.labels.values());

@@ -93,7 +93,7 @@ async fn a_masked_row_reads_as_the_server_would_have_sent_it() {
     };
     let raw = query(&mut admin, "select *, 7 as number from wild").await;
     let Ok(Backend::RowDescription(described)) = backend::parse(&raw[0]) else { panic!("no columns") };
-    let hidden = WireMask::Partial { style: PartialStyle::Tail };
+    let hidden = WireMask::Partial { style: PartialStyle::Last(4) };
     let masks = [WireMask::Clear, hidden.clone(), WireMask::Clear, hidden];
     let columns = masks.into_iter().zip(&described.fields);
     let masker = RowMasker::new(columns.map(|(mask, field)| (mask, field.type_oid, field.format)).collect());

@@ -1,0 +1,80 @@
+//! A mask that is written where a value was would destroy it: known again, and refused in words before anybody is asked.
+
+use super::methods::relabel;
+use crate::shared::raw::extended::{SYNC, bind_with, cells, execute, parse, query};
+use crate::shared::raw::{Message, Raw, sqlstate};
+use crate::shared::{own_house, reached};
+use countersign_sim::house::House;
+
+async fn cell(gate: &mut Raw, sql: &str) -> String {
+    let said = gate.ask(&[&query(sql)]).await;
+    cells(&said).first().unwrap_or_else(|| panic!("{said:?}")).clone()
+}
+
+async fn house_with_a_fixed_mask() -> House {
+    let mut house = own_house("").await;
+    house.stop().await.unwrap();
+    house.change("CREATE TABLE notes (id int PRIMARY KEY, body text, uid uuid)").await.unwrap();
+    house.change("INSERT INTO notes VALUES (1, 'secret', gen_random_uuid())").await.unwrap();
+    house.change("GRANT ALL ON notes TO shop_rw").await.unwrap();
+    let labels = [("notes".to_owned(), "m.note".to_owned())];
+    relabel(&house, &labels, "\"m.note\" = \"fixed\"\n").await;
+    house.serve().await.unwrap();
+    house
+}
+
+fn assert_refused(said: &[Message], what: &str) {
+    let error = said.iter().find(|message| message.tag == b'E').unwrap_or_else(|| panic!("{what}: {said:?}"));
+    assert_eq!(error.field(b'C').as_deref(), Some("0A000"), "{what}: {error:?}");
+    assert!(error.field(b'M').unwrap().contains("a masked value"), "{what}: {error:?}");
+    assert!(error.field(b'D').unwrap().contains("Nothing was executed"), "{what}: {error:?}");
+    assert!(error.field(b'H').unwrap().contains("countersign.reveal"), "{what}: {error:?}");
+}
+
+#[tokio::test]
+async fn a_mask_is_not_written_where_a_value_was() {
+    let house = house_with_a_fixed_mask().await;
+    let mut gate = Raw::login(&house).await;
+    let token = cell(&mut gate, "SELECT name FROM customers WHERE id = 3").await;
+    let part = cell(&mut gate, "SELECT email FROM customers WHERE id = 3").await;
+    let tail = cell(&mut gate, "SELECT iban FROM payments WHERE id = 3").await;
+    let fixed = cell(&mut gate, "SELECT body FROM notes WHERE id = 1").await;
+    assert!(token.starts_with("tok_pii_name_") && part.contains("***@") && tail.starts_with("****"));
+    assert_eq!(fixed, "[masked]");
+    for sql in [
+        format!("UPDATE customers SET name = '{token}' WHERE id = 3"),
+        format!("UPDATE customers SET name = $$dear {token}!$$ WHERE id = 3"),
+        format!("UPDATE customers SET name = E'{token}' WHERE id = 3"),
+        format!("UPDATE customers SET phone = '1', email = '{part}' WHERE id = 3"),
+        format!("UPDATE payments SET iban = '{tail}' WHERE id = 3"),
+        format!("UPDATE notes SET body = '{fixed}' WHERE id = 1"),
+        format!("INSERT INTO notes (id, body) VALUES (7, 'x'), (8, '{fixed}')"),
+        format!("INSERT INTO customers VALUES (-1, 'x', '{part}', '1', '1', 'DE', now(), true)"),
+        format!(
+            "MERGE INTO notes USING (VALUES (1)) v (id) ON notes.id = v.id WHEN MATCHED THEN UPDATE SET body = '{token}'"
+        ),
+    ] {
+        assert_refused(&gate.ask(&[&query(&sql)]).await, &sql);
+    }
+    let update = parse("", "UPDATE customers SET name = $1 WHERE id = 3");
+    for value in [token.as_bytes(), b"[masked]", b"****"] {
+        let said = gate.ask(&[&update, &bind_with("", "", value), &execute("", 0), &SYNC]).await;
+        assert_refused(&said, &String::from_utf8_lossy(value));
+        assert!(said.iter().any(|m| m.field(b'M').is_some_and(|text| text.contains("$1"))), "{said:?}");
+    }
+    let ran = reached(&house, "SET name").await;
+    let ran: Vec<_> = ran.iter().filter(|line| !line.contains(" parse <unnamed>")).collect();
+    assert_eq!(ran, Vec::<&String>::new());
+    // A value of one's own is put before people, and so is a mask that goes where nothing is labelled.
+    for sql in [
+        "UPDATE customers SET name = 'Jane * Doe' WHERE id = 3".to_owned(),
+        format!("UPDATE orders SET status = '{token}' WHERE id = 3"),
+    ] {
+        let mut other = Raw::login(&house).await;
+        other.send(&query(&sql)).await;
+        other.held().await;
+    }
+    // And where it is the agent's own, it passes.
+    let own = "INSERT INTO features.spend VALUES (1000001, 1, 1, now())";
+    assert_eq!(sqlstate(&gate.ask(&[&query(own)]).await), None);
+}
