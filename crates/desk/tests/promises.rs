@@ -57,7 +57,10 @@ async fn a_refusal_and_its_reason_reach_the_caller() {
     let id = waiting.id().clone();
     world.decide("ada", &id, Choice::Denied, Some("use the view")).await.unwrap();
     let Waited::Refused(refusal) = waiting.wait().await else { panic!("refused") };
-    assert_eq!(refusal, Refusal::Declined { request: id, justification: Some("use the view".to_owned()) });
+    assert_eq!(
+        refusal,
+        Refusal::Declined { request: id, justification: Some("use the view".to_owned()), stands_until: None }
+    );
 }
 
 #[tokio::test]

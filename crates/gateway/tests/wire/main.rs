@@ -12,6 +12,8 @@ mod masks;
 mod names;
 mod openings;
 mod order;
+mod parked;
+
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

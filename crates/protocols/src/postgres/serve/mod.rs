@@ -17,6 +17,7 @@ mod run;
 mod sending;
 mod settings;
 mod simple;
+mod steps;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};

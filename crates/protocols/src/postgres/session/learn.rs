@@ -112,8 +112,7 @@ impl Session {
         // What was defined before it in the same text decides what it means.
         let epoch = if self.state.definitions_in_doubt { 0 } else { epoch };
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
-            self.state.reveal = false;
-            self.reason = None;
+            self.reset_all_own();
         }
         match &statement.what {
             What::Begin { text } => self.begun(text),
@@ -134,14 +133,14 @@ impl Session {
                 }
             }
             What::Set { name, values, .. } if name.starts_with("countersign.") => {
-                let value = values.as_ref().map(|values| values.join(", ")).unwrap_or_default();
-                if !self.set_own(name, &value) {
-                    self.set_own(name, "");
+                let value = values.as_ref().map(|values| values.join(", "));
+                if !value.is_some_and(|value| self.set_own(name, &value)) {
+                    self.reset_own(name);
                 }
             }
             _ if statement.proven_read => self.transaction.has_read = true,
             What::Reset { name: Some(name) } if name.starts_with("countersign.") => {
-                self.set_own(name, "");
+                self.reset_own(name);
             }
             What::Set { .. } | What::Reset { .. } | What::Discard { .. } => {
                 self.transaction.only_reads = false;

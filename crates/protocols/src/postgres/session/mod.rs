@@ -2,8 +2,10 @@
 //! the gate's own settings. Pure; knows no socket and decides nothing.
 
 mod learn;
+mod own;
 
 pub use learn::{defines, leaves_no_trace, shifts_meaning};
+pub use own::{Mode, Own};
 
 use super::codec::TransactionStatus;
 use crate::sql::Analysis;
@@ -135,8 +137,12 @@ pub struct Session {
     /// Something ran that is not understood, or that changes more than rows: nobody can say all that this session has
     /// become, so what it asks for is asked for by no other.
     pub is_its_own: bool,
-    /// Why, as stated by the agent (`SET countersign.reason`).
-    pub reason: Option<String>,
+    /// The gate's own settings, as they are now.
+    pub own: Own,
+    /// The same as the session began, to which RESET goes back.
+    pub own_at_start: Own,
+    /// What the client calls itself (`application_name`). Shown, and taken for nobody's identity.
+    pub application: Option<String>,
     /// The client asked for notices of at least this weight; holds are notices.
     pub wants_notices: bool,
     /// Its default isolation is READ COMMITTED.
@@ -159,31 +165,11 @@ impl Session {
             values: Vec::new(),
             placeholders: BTreeSet::new(),
             is_its_own: false,
-            reason: None,
+            own: Own::default(),
+            own_at_start: Own::default(),
+            application: None,
             wants_notices: true,
             read_committed: true,
-        }
-    }
-
-    /// Sets one of the gate's own settings (`countersign.…`); false where there is none of this name or value.
-    pub fn set_own(&mut self, name: &str, value: &str) -> bool {
-        match name.to_ascii_lowercase().as_str() {
-            "countersign.reason" if value.len() <= REASON_BYTES_MAX => {
-                self.reason = (!value.trim().is_empty()).then(|| value.trim().to_owned());
-                true
-            }
-            "countersign.reveal" => match value.to_ascii_lowercase().as_str() {
-                "on" | "true" | "yes" | "1" => {
-                    self.state.reveal = true;
-                    true
-                }
-                "off" | "false" | "no" | "0" | "default" | "" => {
-                    self.state.reveal = false;
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
         }
     }
 
@@ -206,6 +192,12 @@ impl Session {
             }
             TransactionStatus::Open => None,
         }
+    }
+
+    /// Whether what people have approved before may run in the open transaction, which a hold would break. Not where the
+    /// transaction, or the session, may have given names another meaning than people were shown.
+    pub fn may_claim_within(&self) -> bool {
+        self.status == TransactionStatus::Open && !self.is_its_own && !self.state.definitions_in_doubt
     }
 
     // Surely so: a comment may hold any words, and a level may be written in many ways.
