@@ -13,6 +13,7 @@ mod names;
 mod openings;
 mod order;
 mod parked;
+mod plans;
 
 mod settings;
 #[path = "../shared/mod.rs"]
