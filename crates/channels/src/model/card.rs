@@ -218,7 +218,11 @@ impl Shown {
         let statement = pieces(&view.statement);
         Self {
             subject: view.resources.iter().map(|r| visible_line(r)).collect::<Vec<_>>().join(", "),
-            effect: view.kinds.first().map_or("is touched", |kind| mark(*kind).effect),
+            effect: match view.kinds.first() {
+                _ if !view.steps.is_empty() => "in one plan",
+                Some(kind) => mark(*kind).effect,
+                None => "is touched",
+            },
             rows: view.rows.as_ref().map(rows_shown),
             columns_count: columns_count(view),
             labels: view.labels.iter().map(ToString::to_string).collect(),

@@ -37,7 +37,7 @@ const REFUSED_CODE: u8 = 77;
 /// 77 it was refused.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The statements, in their order; `-` for stdin. Without BEGIN and COMMIT.
+    /// The statements, in their order; `-` for stdin. A BEGIN on its first line and a COMMIT on its last are left out.
     #[arg(long, short, value_name = "FILE")]
     file: PathBuf,
     /// The gate and the agent: `postgresql://AGENT@HOST:PORT/DATABASE`. Left out: COUNTERSIGN_GATE.
@@ -93,7 +93,14 @@ fn plan(file: &Path) -> Result<String> {
     if text.len() as u64 > PLAN_BYTES_MAX {
         bail!("expected a plan of at most {PLAN_BYTES_MAX} bytes");
     }
-    Ok(text)
+    Ok(without_frame(&text).to_owned())
+}
+
+// Tools that write migrations put BEGIN and COMMIT around them; a plan is one transaction as it is.
+fn without_frame(text: &str) -> &str {
+    let inner =
+        text.trim_start().strip_prefix("BEGIN;").and_then(|rest| rest.trim_end().strip_suffix("COMMIT;"));
+    inner.filter(|inner| inner.starts_with('\n') && inner.ends_with('\n')).unwrap_or(text)
 }
 
 async fn encrypted(
@@ -302,6 +309,16 @@ mod tests {
             ["http://a@b:1/c", "postgresql://b:1/c", "postgresql://a@b/c", "postgresql://a:secret@b:1/c"]
         {
             assert!(Place::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_begin_and_commit_is_left_out_and_nothing_else() {
+        assert_eq!(without_frame("BEGIN;\n\nDROP TABLE t;\n\nCOMMIT;\n\n"), "\n\nDROP TABLE t;\n\n");
+        for whole in
+            ["DROP TABLE t", "BEGIN;\nDROP TABLE t;", "BEGIN; DROP TABLE t; COMMIT;", "-- BEGIN;\nCOMMIT;\n"]
+        {
+            assert_eq!(without_frame(whole), whole);
         }
     }
 

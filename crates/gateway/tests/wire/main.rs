@@ -14,7 +14,6 @@ mod openings;
 mod order;
 mod parked;
 mod plans;
-
 mod settings;
 #[path = "../shared/mod.rs"]
 mod shared;

@@ -27,6 +27,7 @@ const COUNTS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// One statement of a plan, read after those before it.
 struct Read {
     impact: Impact,
+    missing: BTreeSet<TableName>,
     statement: Option<Statement>,
     segments: Vec<Segment>,
 }
@@ -54,7 +55,7 @@ impl Connection {
             let rows = rows.map(|rows: Rows| Rows { known: rows.known.max_doubt(known), ..rows });
             let mut impact = read.impact;
             // What an earlier step makes or changes is no news to whoever reads that step.
-            impact.unknown &= !touches_only(&impact, &changed);
+            impact.unknown &= !was_made_before(&impact, &read.missing, &changed);
             changed.extend(changes(&impact));
             steps.push(DraftStep { impact, rows, statement: read.segments });
         }
@@ -75,7 +76,8 @@ impl Connection {
             let Some(alone) = alone else {
                 follows = false;
                 let segments = cut_off(&part, analysis);
-                reads.push(Read { impact: whole.impact.clone(), statement: None, segments });
+                let impact = whole.impact.clone();
+                reads.push(Read { impact, missing: BTreeSet::new(), statement: None, segments });
                 continue;
             };
             let statement = alone.statements.first().filter(|_| follows).cloned();
@@ -84,7 +86,7 @@ impl Connection {
             if follows && statement.as_ref().is_some_and(defines) {
                 (known, session) = self.after_step(part, known, session).await;
             }
-            reads.push(Read { impact, statement, segments: alone.segments });
+            reads.push(Read { impact, missing: alone.missing, statement, segments: alone.segments });
         }
         reads
     }
@@ -182,7 +184,13 @@ fn touches_any(impact: &Impact, changed: &BTreeSet<TableName>) -> bool {
         .any(|(_, resource)| matches!(resource, Resource::Table(table) if changed.contains(table)))
 }
 
-fn touches_only(impact: &Impact, changed: &BTreeSet<TableName>) -> bool {
+// Whether all that is not known of what it touches is what the steps before it make or change.
+fn was_made_before(impact: &Impact, missing: &BTreeSet<TableName>, changed: &BTreeSet<TableName>) -> bool {
+    let unknown = impact.reach.iter().filter(|reach| reach.unknown).map(|reach| &reach.table);
+    let mut unknown = unknown.chain(missing).peekable();
+    if unknown.peek().is_some() {
+        return unknown.all(|table| changed.contains(table));
+    }
     let is_changed = |(_, resource): &(Kind, Resource)| matches!(resource, Resource::Table(table) if changed.contains(table));
     !impact.pairs.is_empty() && impact.pairs.iter().all(is_changed)
 }

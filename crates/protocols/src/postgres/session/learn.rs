@@ -1,7 +1,9 @@
 //! What a session learns from the server's answers, in their order: what names mean, how the transaction stands, what has
 //! to be asked again. Pure.
 
-use super::{PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction};
+use super::{
+    OPENING_MAX, PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction,
+};
 use crate::postgres::codec::TransactionStatus;
 use crate::postgres::reply::{Ran, Then};
 use crate::sql::{Analysis, Statement, What};
@@ -116,11 +118,16 @@ impl Session {
         }
         match &statement.what {
             What::Begin { text } => self.begun(text),
-            What::SetTransaction { session: false } => match text.get(statement.text_range.clone()) {
-                Some(text) if !text.is_empty() => self.transaction.opening.push(text.to_owned()),
-                // Where it stands in its message is not known: it cannot be said again.
-                _ => self.transaction.only_reads = false,
-            },
+            // Savepoints of a transaction that has only read are made again with it, as many drivers' are.
+            What::SetTransaction { session: false } | What::Savepoint { .. } | What::Release { .. } => {
+                match text.get(statement.text_range.clone()) {
+                    Some(text) if !text.is_empty() && self.transaction.opening.len() < OPENING_MAX => {
+                        self.transaction.opening.push(text.to_owned());
+                    }
+                    // Where it stands in its message is not known: it cannot be said again.
+                    _ => self.transaction.only_reads = false,
+                }
+            }
             What::SetTransaction { session: true } => self.set_something(),
             What::Show { .. } => {}
             What::Prepare { name, text: range } => {

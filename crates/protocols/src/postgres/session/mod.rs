@@ -26,6 +26,8 @@ pub const PORTALS_BYTES_MAX: usize = 64 << 20;
 pub const PORTALS_MAX: usize = 1_000;
 /// Settings of no part of the server that one session may have, to be shown with what it asks for.
 pub const PLACEHOLDERS_MAX: usize = 64;
+/// Texts by which a transaction is begun again after a hold, at most: its BEGIN, its savepoints.
+pub const OPENING_MAX: usize = 64;
 /// The longest reason that an agent may state, in bytes.
 pub const REASON_BYTES_MAX: usize = 500;
 
@@ -95,7 +97,8 @@ pub struct Setting {
 /// The transaction as the client sees it.
 #[derive(Default)]
 pub struct Transaction {
-    /// The texts that began it (`BEGIN …`, `SET TRANSACTION …`), to begin it again after a hold.
+    /// The texts that brought it to where it is (`BEGIN …`, `SET TRANSACTION …`, savepoints), to begin it again after a
+    /// hold.
     pub opening: Vec<String>,
     /// Nothing but reads that leave no trace has run in it.
     pub only_reads: bool,
