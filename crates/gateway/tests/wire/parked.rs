@@ -262,6 +262,22 @@ async fn an_approval_is_claimed_within_a_transaction_that_has_already_written_an
 }
 
 #[tokio::test]
+async fn a_second_approval_in_one_transaction_is_refused_in_words_and_asks_nobody() {
+    let house = house().await;
+    let mut raw = parking(&house).await;
+    let first = query("DELETE FROM order_items WHERE id = 224");
+    let id = named(&raw.ask(&[&first]).await);
+    house.approve(&id).await.unwrap();
+    raw.ask(&[&query("BEGIN")]).await;
+    assert_eq!(tags(&raw.ask(&[&first]).await), "CZ");
+    let said = raw.ask(&[&query("DELETE FROM order_items WHERE id = 225")]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    assert!(detail(&said).contains("as one plan"), "{said:?}");
+    raw.ask(&[&query("ROLLBACK")]).await;
+    assert_eq!(items(&house, 224).await, "1");
+}
+
+#[tokio::test]
 async fn an_approval_is_not_claimed_where_the_transaction_has_defined_something() {
     let house = house().await;
     let mut raw = parking(&house).await;

@@ -74,6 +74,15 @@ impl Connection {
             if !(parks && self.session.may_claim_within()) {
                 return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
             }
+            // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
+            // for again and again.
+            if !self.session.transaction.executions.is_empty() {
+                let why =
+                    "an approval was already used in this transaction: put its statements before people \
+                           as one plan, or in transactions of their own"
+                        .to_owned();
+                return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
+            }
         }
         let touched = self.touched(&analysis, action).await?;
         self.read_values().await?;
