@@ -176,6 +176,8 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
             actions: [(Kind::Read, 41)].into_iter().collect(),
             labels: [Label::parse("pii.email").expect("a label")].into_iter().collect(),
         }),
+        client: None,
+        steps: Vec::new(),
     };
     let terms = Terms {
         id,

@@ -89,6 +89,17 @@ pub enum Known {
     Estimated,
 }
 
+impl Known {
+    /// The less sure of two.
+    #[must_use]
+    pub const fn max_doubt(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Counted, Self::Counted) => Self::Counted,
+            (Self::Estimated, _) | (_, Self::Estimated) => Self::Estimated,
+        }
+    }
+}
+
 /// A number of rows and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rows {

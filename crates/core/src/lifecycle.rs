@@ -118,7 +118,7 @@ pub enum Fact {
         /// When the grant ends.
         valid_until: Timestamp,
     },
-    /// The client is gone through no fault of its own; the request waits for it.
+    /// Nobody is connected who waits for it, and it waits all the same.
     Parked,
     /// The same principal repeated the same effect in this session.
     Adopted {
@@ -160,7 +160,7 @@ pub enum Event {
         /// Why, in plain words.
         note: String,
     },
-    /// The gate goes down with the client still waiting.
+    /// The gate goes down with the client still waiting, or the client does not wait and will come back.
     Park,
     /// The same principal repeats the same effect.
     Adopt {
@@ -321,6 +321,11 @@ impl State {
             Self::Held { .. } | Self::Granted { .. } => true,
             Self::Claimed { .. } | Self::Executed { .. } | Self::Ended { .. } => false,
         }
+    }
+
+    /// Whether nobody is connected who waits for it.
+    pub const fn is_parked(&self) -> bool {
+        matches!(self, Self::Held { parked: true, .. } | Self::Granted { parked: true, .. })
     }
 
     /// Whether it was released and is not settled.

@@ -2,7 +2,9 @@
 //! data that the caller did not send itself.
 
 use crate::id::RequestId;
+use crate::time::Timestamp;
 use crate::verdict::Reason;
+use crate::view::visible_line;
 
 /// Why an action did not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,23 @@ pub enum Refusal {
         request: RequestId,
         /// Their justification, for the caller to read.
         justification: Option<String>,
+        /// Until when a repetition gets the same answer, where the caller did not wait for it.
+        stands_until: Option<Timestamp>,
+    },
+    /// It is before people, and the caller does not wait for them.
+    Pending {
+        /// The request.
+        request: RequestId,
+        /// Who must approve, in words.
+        needs: String,
+        /// When the request ends unanswered.
+        until: Timestamp,
+        /// Where people decide it.
+        link: String,
+        /// The first digits of what they sign.
+        code: String,
+        /// What is not as it was when it was approved before.
+        changed: Option<String>,
     },
     /// Nobody decided in time, or the approval was not used in time.
     Expired {
@@ -95,6 +114,7 @@ impl Refusal {
         match self {
             Self::Denied { .. } => "denied",
             Self::Declined { .. } => "declined",
+            Self::Pending { .. } => "pending",
             Self::Expired { .. } => "expired",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Parked { .. } => "parked",
@@ -115,6 +135,13 @@ impl Refusal {
         match self {
             Self::Denied { .. } => "policy does not allow this action".to_owned(),
             Self::Declined { .. } => "a person refused this action".to_owned(),
+            Self::Pending { needs, changed: None, .. } => format!("this action waits for {needs}"),
+            Self::Pending { needs, changed: Some(what), .. } => {
+                format!(
+                    "this action waits for {needs} once more: {} changed since the approval",
+                    visible_line(what)
+                )
+            }
             Self::Expired { .. } => "nobody approved this action in time".to_owned(),
             Self::Withdrawn { .. } => "the request was withdrawn".to_owned(),
             Self::Parked { .. } => "the gate is restarting; the request waits".to_owned(),
@@ -134,13 +161,15 @@ impl Refusal {
     pub fn detail(&self) -> String {
         match self {
             Self::Denied { reasons } => reason_lines(reasons),
-            Self::Declined { request, justification } => match justification {
-                Some(text) => format!(
-                    "Request {request}: \"{}\". Nothing was executed.",
-                    crate::view::visible_line(text)
-                ),
+            Self::Declined { request, justification, .. } => match justification {
+                Some(text) => {
+                    format!("Request {request}: \"{}\". Nothing was executed.", visible_line(text))
+                }
                 None => format!("Request {request}. No reason was given. Nothing was executed."),
             },
+            Self::Pending { request, until, .. } => {
+                format!("Request {request}, until {until}. Nothing was executed.")
+            }
             Self::Expired { request } | Self::Withdrawn { request } | Self::Parked { request } => {
                 format!("Request {request}. Nothing was executed.")
             }
@@ -170,7 +199,20 @@ impl Refusal {
             Self::Denied { .. } => {
                 "See `countersign explain` for what would change the answer; the owner of the policy can change it."
             }
-            Self::Declined { .. } => "Talk to the reviewers before you ask again; do not try another way.",
+            Self::Declined { stands_until: Some(until), .. } => {
+                return format!(
+                    "The answer stands until {until}. To ask anew before that, say why: SET countersign.reason = '…', \
+                     and repeat the same statement."
+                );
+            }
+            Self::Declined { stands_until: None, .. } => {
+                "Talk to the reviewers before you ask again; do not try another way."
+            }
+            Self::Pending { link, code, .. } => {
+                return format!(
+                    "Approve at {link} (code {code}), then repeat the same statement: it runs once."
+                );
+            }
             Self::Expired { .. } => "Repeat the same action to ask again.",
             Self::Withdrawn { .. } => "Repeat the action to ask again.",
             Self::Parked { .. } => "Repeat the same action after the restart: an approval given meanwhile counts.",
@@ -182,7 +224,7 @@ impl Refusal {
             Self::Invalid { absent: false, .. } => "It is PostgreSQL's own grammar, of the version that the gate was built with.",
             Self::Unsupported { instead, .. } => return instead.clone(),
             Self::CannotHoldHere { .. } => {
-                "Roll back, then run this action first in its transaction or on its own."
+                "Roll back, then run this action first in its transaction or on its own. Or do not wait: SET countersign.mode = park, and repeat the transaction once it is approved."
             }
             Self::OverBound { .. } => "Repeat the action to have the larger effect approved.",
             Self::Changed { .. } => "Repeat the action to have it approved as it is now.",

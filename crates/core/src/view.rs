@@ -53,6 +53,29 @@ pub struct View {
     /// What the session had done before it asked. Absent in views from before this was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub so_far: Option<SoFar>,
+    /// What the client calls itself. Not checked, and nobody's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The statements of a plan, in the order in which they run. Empty where there is but one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// One statement of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its kinds, most serious first.
+    pub kinds: Vec<Kind>,
+    /// What it touches.
+    pub resources: Vec<String>,
+    /// How many rows, and how that is known.
+    pub rows: Option<Rows>,
+    /// We cannot see what it does.
+    pub opaque: bool,
+    /// It touches something that the catalogue does not know.
+    pub unknown: bool,
+    /// Its text in pieces, with what stands before it. All of them together are the whole text.
+    pub statement: Vec<Segment>,
 }
 
 /// What a session has done so far.

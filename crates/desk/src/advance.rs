@@ -65,15 +65,22 @@ impl Desk {
         Err(AdvanceError::Busy)
     }
 
-    /// Opens a request.
+    /// Opens a request, for somebody who waits or for nobody.
     pub(crate) async fn commit_open(
         &self,
         terms: countersign_core::request::Terms,
         now: Timestamp,
         disclosures: Vec<Disclosure>,
         effect_key: [u8; 32],
+        parked: bool,
     ) -> Result<Record, AdvanceError> {
-        let step = lifecycle::open(terms, now)?;
+        let mut step = lifecycle::open(terms, now)?;
+        if parked {
+            // In one piece: nobody ever waited for it.
+            let then = lifecycle::step(&step.record, Event::Park, now)?;
+            step.facts.extend(then.facts);
+            step.record = then.record;
+        }
         let beside = Beside { envelope: None, disclosures };
         Ok(self.shared.commit(0, step, now, beside, Some(effect_key)).await?)
     }
@@ -105,6 +112,7 @@ impl Shared {
     /// nobody can miss it by waiting too late.
     pub(crate) fn announce(&self, record: &Record) {
         let shared = Arc::new(record.clone());
+        self.parking.give_back(record);
         if let Ok(waiters) = self.waiters.lock() {
             if let Some(waiter) = waiters.get(&record.terms.id) {
                 waiter.send_replace(shared);

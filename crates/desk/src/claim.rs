@@ -47,6 +47,7 @@ impl Waiting {
         identity: &Authenticated<AgentIdentity>,
         fresh: FreshAction<'a>,
     ) -> Claim<'a> {
+        self.parks_no_more();
         match self.try_claim(identity, &fresh).await {
             Ok(record) => {
                 self.settled = true;

@@ -12,6 +12,7 @@ mod judge;
 mod lane;
 mod limits;
 mod open;
+mod park;
 mod read;
 mod registry;
 mod review;
@@ -26,7 +27,8 @@ pub use execution::{Cleared, Execution, Granted, Report};
 pub use judge::{Allowed, Held, Judged, Kept, Question};
 pub use lane::{Lane, LaneOutcome};
 pub use limits::Limits;
-pub use open::Draft;
+pub use open::{Draft, DraftStep};
+pub use park::Parked;
 pub use read::{Changed, LogState, Summary};
 pub use review::{Prepared, ReviewError};
 pub use start::{Continues, Parts, StartError};
@@ -66,6 +68,7 @@ struct Shared {
     draining: AtomicBool,
     waiters: Mutex<HashMap<RequestId, watch::Sender<Arc<Record>>>>,
     holds: limits::Holds,
+    parking: park::Parking,
     prepared: Mutex<review::PreparedStatements>,
     proposed: Mutex<enrol::ProposedKeys>,
     dropped: mpsc::UnboundedSender<registry::Dropped>,

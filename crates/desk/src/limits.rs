@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 /// What the desk takes at most. The names are those of the configuration.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Requests that wait at once.
+    /// Requests that wait at once, for people or for their client, whether somebody is connected or not.
     pub holds_max: u64,
     /// Requests of one agent that wait at once.
     pub holds_per_agent_max: u64,
@@ -46,6 +46,12 @@ impl Holds {
         }
         *own += 1;
         Ok(CountedHold { agent: agent.clone(), by_agent: Arc::clone(&self.by_agent) })
+    }
+
+    /// Counts one that is there already, whatever the limits say.
+    pub(crate) fn count_anyway(&self, agent: &AgentName) -> Option<CountedHold> {
+        *self.by_agent.lock().ok()?.entry(agent.clone()).or_default() += 1;
+        Some(CountedHold { agent: agent.clone(), by_agent: Arc::clone(&self.by_agent) })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::advance::{AdvanceError, Beside};
 use crate::judge::Held;
+use crate::limits::CountedHold;
+use crate::park::holds_what_it_touches;
 use crate::waiting::Waiting;
 use crate::{Desk, hex, random};
 use aws_lc_rs::hmac;
@@ -11,10 +13,10 @@ use countersign_core::disclosure::Disclosure;
 use countersign_core::effect::{Effect, salted};
 use countersign_core::id::{Pseudonym, RequestId, SessionId};
 use countersign_core::kind::Kind;
-use countersign_core::lifecycle::{Event, State};
+use countersign_core::lifecycle::{Event, Record};
 use countersign_core::refusal::Refusal;
 use countersign_core::request::Terms;
-use countersign_core::view::{Chain, Place, Segment, SoFar, View, ViewColumn, visible_line};
+use countersign_core::view::{Chain, Place, Segment, SoFar, Step, View, ViewColumn, visible_line};
 use countersign_identity::Authenticated;
 use countersign_identity::tokens::AgentIdentity;
 use serde_json::json;
@@ -45,8 +47,23 @@ pub struct Draft {
     pub reason: Option<String>,
     /// The client's address.
     pub address: String,
+    /// What the client calls itself.
+    pub client: Option<String>,
     /// What the session has done so far. Shown, and no part of what finds a repeated action again.
     pub so_far: SoFar,
+    /// The statements of a plan, in their order; empty where there is but one.
+    pub steps: Vec<DraftStep>,
+}
+
+/// One statement of a plan.
+#[derive(Debug, Clone)]
+pub struct DraftStep {
+    /// What it is and reaches, after those before it.
+    pub impact: Impact,
+    /// How many rows, and how that is known.
+    pub rows: Option<Rows>,
+    /// Its text in pieces.
+    pub statement: Vec<Segment>,
 }
 
 impl Desk {
@@ -72,6 +89,32 @@ impl Desk {
         draft: Draft,
         supersedes: Option<RequestId>,
     ) -> Result<Waiting, Refusal> {
+        let key = self.effect_key(&draft.effect.digest().map_err(|_| unrecorded())?);
+        // Whoever waits for the answer is not told an earlier one.
+        self.shared.parking.forget(&key);
+        if supersedes.is_none() {
+            if let Some(waiting) = self.adopt(&key, identity, &draft).await? {
+                // It has its place already.
+                let counted = self.shared.holds.count_anyway(&identity.get().principal.agent);
+                return Ok(match counted {
+                    Some(counted) => waiting.counted(counted),
+                    None => waiting,
+                });
+            }
+        }
+        let (record, counted) = self.record_request(identity, held, draft, supersedes, false).await?;
+        Ok(Waiting::new(self.clone(), record).counted(counted))
+    }
+
+    /// Records a new request, for somebody who waits or for nobody.
+    pub(crate) async fn record_request(
+        &self,
+        identity: &Authenticated<AgentIdentity>,
+        held: &Held,
+        draft: Draft,
+        supersedes: Option<RequestId>,
+        parked: bool,
+    ) -> Result<(Record, CountedHold), Refusal> {
         let principal = &identity.get().principal;
         let chain = principal.people().into_iter().cloned().collect();
         self.shared
@@ -81,11 +124,6 @@ impl Desk {
         let counted = self.shared.holds.count(&principal.agent, &self.shared.limits)?;
         let digest = draft.effect.digest().map_err(|_| unrecorded())?;
         let key = self.effect_key(&digest);
-        if supersedes.is_none() {
-            if let Some(waiting) = self.adopt(&key, identity, &draft).await? {
-                return Ok(waiting.counted(counted));
-            }
-        }
         let now = self.shared.clock.now()?;
         let id = RequestId::from_bytes(random()?);
         let salt: [u8; 32] = random()?;
@@ -112,8 +150,8 @@ impl Desk {
             disclosure("effect_salt", &json!(hex(&salt)))?,
             disclosure("view", &serde_json::to_value(&view).map_err(|_| unrecorded())?)?,
         ];
-        let record = self.commit_open(terms, now, disclosures, key).await.map_err(not_recorded)?;
-        Ok(Waiting::new(self.clone(), record).counted(counted))
+        let record = self.commit_open(terms, now, disclosures, key, parked).await.map_err(not_recorded)?;
+        Ok((record, counted))
     }
 
     async fn adopt(
@@ -124,10 +162,9 @@ impl Desk {
     ) -> Result<Option<Waiting>, Refusal> {
         let Some(id) = self.shared.store.find_pending_by_effect(key) else { return Ok(None) };
         let Some(record) = self.record_of(&id) else { return Ok(None) };
-        let parked =
-            matches!(&record.state, State::Held { parked: true, .. } | State::Granted { parked: true, .. });
         // The effect names the agent and the person it acts for; the people of the chain must be the same too.
-        if !parked || record.terms.people != self.chain(identity)? || record.terms.bound != draft.bound {
+        let same_people = record.terms.people == self.chain(identity)?;
+        if !record.state.is_parked() || !same_people || !holds_what_it_touches(&record, draft.rows) {
             return Ok(None);
         }
         let now = self.shared.clock.now()?;
@@ -169,12 +206,11 @@ impl Desk {
         let principal = &identity.get().principal;
         let display =
             |name| self.shared.people.person(name).map_or_else(|| name.to_string(), |p| p.display.clone());
-        let resources: BTreeSet<String> = draft.impact.pairs.iter().map(|(_, r)| r.to_string()).collect();
         Ok(View {
             request: id.clone(),
             salt: hex(&random::<16>()?),
             kinds: by_weight(&draft.impact.kinds()),
-            resources: resources.iter().map(|r| visible_line(r)).collect(),
+            resources: resources(&draft.impact),
             rows: draft.rows,
             labels: draft.impact.labels.clone(),
             columns: draft.columns.clone(),
@@ -201,8 +237,26 @@ impl Desk {
             requirement: held.requirement.to_string(),
             expires_at: now.plus(held.requirement.wait),
             so_far: Some(draft.so_far.clone()),
+            client: draft.client.as_deref().map(visible_line),
+            steps: draft.steps.iter().map(shown_step).collect(),
         })
     }
+}
+
+fn shown_step(step: &DraftStep) -> Step {
+    Step {
+        kinds: by_weight(&step.impact.kinds()),
+        resources: resources(&step.impact),
+        rows: step.rows,
+        opaque: step.impact.opaque,
+        unknown: step.impact.unknown,
+        statement: step.statement.clone(),
+    }
+}
+
+fn resources(impact: &Impact) -> Vec<String> {
+    let all: BTreeSet<String> = impact.pairs.iter().map(|(_, resource)| resource.to_string()).collect();
+    all.iter().map(|resource| visible_line(resource)).collect()
 }
 
 pub(crate) fn disclosure(name: &str, value: &serde_json::Value) -> Result<Disclosure, Refusal> {

@@ -3,6 +3,7 @@
 use crate::advance::{AdvanceError, Beside};
 use crate::clock::Clock;
 use crate::limits::{Holds, Limits};
+use crate::park::Parking;
 use crate::{Desk, Shared, registry};
 use countersign_core::digest::Digest;
 use countersign_core::entry::Entry;
@@ -112,6 +113,7 @@ impl Desk {
             draining: AtomicBool::new(false),
             waiters: Mutex::new(HashMap::new()),
             holds: Holds::default(),
+            parking: Parking::default(),
             prepared: Mutex::default(),
             proposed: Mutex::default(),
             dropped,
@@ -164,9 +166,19 @@ impl Desk {
                 self.settle(&record, now, |_| Event::Tick).await?;
             } else {
                 self.settle(&record, now, |_| Event::Park).await?;
+                self.keep_parked(&record);
             }
         }
         Ok(())
+    }
+
+    // What waits for nobody counts against the limits, and is never refused for them: it was there before.
+    pub(crate) fn keep_parked(&self, record: &Record) {
+        let id = &record.terms.id;
+        if let Some(counted) = self.shared.holds.count_anyway(&record.terms.agent) {
+            self.shared.parking.keep(id, counted);
+        }
+        self.remember_parked(id);
     }
 
     async fn settle(

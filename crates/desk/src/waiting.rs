@@ -22,6 +22,8 @@ pub struct Waiting {
     counted: Option<CountedHold>,
     // Set once the request needs no withdrawing any more: it was claimed, ended, or handed on.
     pub(crate) settled: bool,
+    // The caller does not wait: dropped, the request stays for whoever repeats the action.
+    parks: bool,
 }
 
 /// What waiting led to.
@@ -46,12 +48,22 @@ impl Waiting {
         }
         // The same copy for the one who waits and for whoever tells.
         let record = Arc::clone(&changes.borrow());
-        Self { desk, record, changes, counted: None, settled: false }
+        Self { desk, record, changes, counted: None, settled: false, parks: false }
     }
 
     pub(crate) fn counted(mut self, counted: CountedHold) -> Self {
         self.counted = Some(counted);
         self
+    }
+
+    pub(crate) const fn parks(mut self) -> Self {
+        self.parks = true;
+        self
+    }
+
+    /// From here on a drop withdraws: what cannot be claimed now must not be claimed later.
+    pub(crate) const fn parks_no_more(&mut self) {
+        self.parks = false;
     }
 
     /// The request's id.
@@ -119,12 +131,39 @@ impl Waiting {
         }
     }
 
+    /// The client waits no longer and will come back: the request stays, for the same action to be repeated.
+    ///
+    /// # Errors
+    /// It ended meanwhile, or it cannot be recorded.
+    pub async fn park(mut self) -> Result<Record, Refusal> {
+        let id = self.id().clone();
+        let now = self.desk.shared.clock.read();
+        match self.desk.advance(&id, now, Beside::default(), |_| Event::Park).await {
+            Ok(record) => {
+                self.settled = true;
+                if let Some(counted) = self.counted.take() {
+                    self.desk.shared.parking.keep(&id, counted);
+                }
+                self.desk.remember_parked(&id);
+                Ok(record)
+            }
+            Err(AdvanceError::Step(_)) => match self.desk.record_of(&id).map(|record| record.state) {
+                Some(State::Ended { end }) => {
+                    self.settled = true;
+                    Err(self.refusal(end))
+                }
+                _ => Err(crate::open::unrecorded()),
+            },
+            Err(error) => Err(not_recorded(error)),
+        }
+    }
+
     fn refusal(&self, end: End) -> Refusal {
         let request = self.id().clone();
         match end {
             End::Denied => {
                 let justification = self.desk.justification(&request);
-                Refusal::Declined { request, justification }
+                Refusal::Declined { request, justification, stands_until: None }
             }
             End::Expired => Refusal::Expired { request },
             End::Withdrawn => Refusal::Withdrawn { request },
@@ -145,7 +184,8 @@ impl Drop for Waiting {
             }
         }
         if !self.settled && !self.desk.shared.draining.load(Ordering::Acquire) {
-            let _ = self.desk.shared.dropped.send(Dropped::Waiting(id));
+            let dropped = if self.parks { Dropped::Parked(id) } else { Dropped::Waiting(id) };
+            let _ = self.desk.shared.dropped.send(dropped);
         }
     }
 }

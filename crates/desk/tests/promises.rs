@@ -5,7 +5,7 @@ mod world;
 
 use countersign_core::lifecycle::{Choice, End, State, StepError};
 use countersign_core::refusal::Refusal;
-use countersign_desk::{Claim, Report, ReviewError, Waited};
+use countersign_desk::{Claim, Parked, Report, ReviewError, Waited};
 use countersign_store::{Disk, Faults};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,7 +57,10 @@ async fn a_refusal_and_its_reason_reach_the_caller() {
     let id = waiting.id().clone();
     world.decide("ada", &id, Choice::Denied, Some("use the view")).await.unwrap();
     let Waited::Refused(refusal) = waiting.wait().await else { panic!("refused") };
-    assert_eq!(refusal, Refusal::Declined { request: id, justification: Some("use the view".to_owned()) });
+    assert_eq!(
+        refusal,
+        Refusal::Declined { request: id, justification: Some("use the view".to_owned()), stands_until: None }
+    );
 }
 
 #[tokio::test]
@@ -308,4 +311,38 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
             std::fs::copy(entry.path(), to).unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_parks_the_same_action_at_once_makes_one_request() {
+    let world = World::in_memory().await;
+    world.enrol().await;
+    let held = world.held();
+    let park = || world.desk.park(&world.agent, &held, draft(EXPORT, 1));
+    let all = tokio::join!(park(), park(), park());
+    let ids = [all.0, all.1, all.2].map(|parked| match parked {
+        Ok(Parked::Undecided(record)) => record.terms.id.clone(),
+        Ok(Parked::Approved(_)) | Err(_) => panic!("nobody has decided"),
+    });
+    assert!(ids.iter().all(|id| *id == ids[0]) && world.desk.pending().len() == 1);
+}
+
+#[tokio::test]
+async fn an_approval_that_was_taken_up_and_not_claimed_lies_ready_for_the_next() {
+    let world = World::in_memory().await;
+    world.enrol().await;
+    let held = world.held();
+    let park = || world.desk.park(&world.agent, &held, draft(EXPORT, 1));
+    let Ok(Parked::Undecided(record)) = park().await else { panic!("undecided") };
+    let id = record.terms.id.clone();
+    world.decide("ada", &id, Choice::Approved, None).await.unwrap();
+    let Ok(Parked::Approved(waiting)) = park().await else { panic!("approved") };
+    assert_eq!(*waiting.id(), id);
+    // Its connection is lost before it could claim.
+    drop(waiting);
+    while !world.desk.record_of(&id).unwrap().state.is_parked() {
+        tokio::task::yield_now().await;
+    }
+    let Ok(Parked::Approved(again)) = park().await else { panic!("approved") };
+    assert_eq!(*again.id(), id);
 }

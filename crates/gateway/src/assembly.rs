@@ -132,6 +132,8 @@ impl House {
                 .transpose()
                 .with_context(|| of("default_role"))?,
             catalogue_role: role_settings(&target.catalogue_role).with_context(|| of("catalogue_role"))?,
+            mode: target.mode,
+            modes: target.modes.clone(),
             limits: self.gate_limits(),
             public_url: self.config.public_url.clone(),
             mask_key: self.keys.mask()?.of_target(name.as_str()),

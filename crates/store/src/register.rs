@@ -153,11 +153,12 @@ impl Register {
         found.into_iter().map(|live| live.record.clone()).collect()
     }
 
-    /// The pending request with this effect that was opened last.
+    /// The pending request with this effect that was opened last; before those that somebody waits for, one for which
+    /// nobody does.
     pub(crate) fn pending_by_effect(&self, key: &[u8; 32]) -> Option<RequestId> {
         let ids = self.by_effect.get(key)?.iter();
         ids.filter_map(|id| self.live.get(id))
-            .max_by_key(|live| live.opened)
+            .max_by_key(|live| (live.record.state.is_parked(), live.opened))
             .map(|l| l.record.terms.id.clone())
     }
 

@@ -13,7 +13,7 @@ use countersign_core::lifecycle::{Record, State};
 use countersign_core::request::Terms;
 use countersign_core::requirement::Requirement;
 use countersign_core::time::Timestamp;
-use countersign_core::view::{Place, View, visible_line};
+use countersign_core::view::{Segment, Step, View, visible_line};
 
 /// The card.
 #[derive(Debug, Clone)]
@@ -87,6 +87,10 @@ pub struct Shown {
     pub statement: Vec<Piece>,
     /// How long the statement is, where it is long.
     pub length: Option<String>,
+    /// The statements of a plan; empty where there is but one.
+    pub steps: Vec<StepShown>,
+    /// What they are together, in words.
+    pub plan: Option<String>,
     /// The bind values.
     pub params: Vec<Piece>,
     /// The columns that come back, those in clear first.
@@ -97,6 +101,23 @@ pub struct Shown {
     pub held_by: Vec<(String, String)>,
     /// What the session had done before it asked, where that was counted.
     pub so_far: Option<String>,
+}
+
+/// One statement of a plan.
+#[derive(Debug, Clone)]
+pub struct StepShown {
+    /// Its place, from 1.
+    pub number: usize,
+    /// The kinds, most serious first.
+    pub marks: Vec<Mark>,
+    /// What is touched.
+    pub subject: String,
+    /// How many rows, where it has any.
+    pub rows: Option<RowsShown>,
+    /// What to mind.
+    pub warning: Option<&'static str>,
+    /// Its text.
+    pub statement: Vec<Piece>,
 }
 
 /// A number of rows and how it is known.
@@ -171,7 +192,7 @@ impl Card {
             needs: needs_and_lasts(&terms.requirement),
             filled: filled(record),
             standing: seen_standing(dossier, viewer, now),
-            parked: is_parked(&record.state),
+            parked: record.state.is_parked(),
             before: before::like_this(&dossier.before),
             has_before: dossier.before.asked > 0,
             decisions: decisions(&dossier.facts),
@@ -197,16 +218,22 @@ impl Shown {
         let statement = pieces(&view.statement);
         Self {
             subject: view.resources.iter().map(|r| visible_line(r)).collect::<Vec<_>>().join(", "),
-            effect: view.kinds.first().map_or("is touched", |kind| mark(*kind).effect),
+            effect: match view.kinds.first() {
+                _ if !view.steps.is_empty() => "in one plan",
+                Some(kind) => mark(*kind).effect,
+                None => "is touched",
+            },
             rows: view.rows.as_ref().map(rows_shown),
             columns_count: columns_count(view),
             labels: view.labels.iter().map(ToString::to_string).collect(),
             warnings: warnings(view, &statement),
             chain: chain(view),
             reason: view.reason.as_deref().map(visible_line),
-            place: place(&view.place),
+            place: place(view),
             length: length(&statement),
             statement,
+            steps: steps(view),
+            plan: plan(view),
             params: pieces(&view.params),
             columns: columns(view),
             bound: bound(view),
@@ -273,10 +300,6 @@ pub fn filled(record: &Record) -> Option<String> {
     (needed > 1).then(|| format!("{filled} of {needed} so far"))
 }
 
-const fn is_parked(state: &State) -> bool {
-    matches!(state, State::Held { parked: true, .. } | State::Granted { parked: true, .. })
-}
-
 fn columns_count(view: &View) -> Option<String> {
     let count = view.columns.len() as u64;
     (count > 0).then(|| counted(count, "column"))
@@ -291,22 +314,69 @@ fn chain(view: &View) -> Vec<Link> {
     chain
 }
 
-fn place(place: &Place) -> Vec<String> {
-    let line = |text: &str| visible_line(text);
-    vec![
+fn place(view: &View) -> Vec<String> {
+    let (place, line) = (&view.place, |text: &str| visible_line(text));
+    let mut all = vec![
         format!("{} / {}", line(&place.target), line(&place.env)),
         format!("database {}", line(&place.database)),
         format!("role {}", line(&place.role)),
         format!("from {}", line(&place.address)),
-    ]
+    ];
+    // Its own word, and marked as that.
+    all.extend(view.client.as_ref().map(|name| format!("calls itself “{}”", line(name))));
+    all
+}
+
+fn steps(view: &View) -> Vec<StepShown> {
+    let step = |(at, step): (usize, &Step)| StepShown {
+        number: at + 1,
+        marks: step.kinds.iter().copied().map(mark).collect(),
+        subject: step.resources.iter().map(|r| visible_line(r)).collect::<Vec<_>>().join(", "),
+        rows: step.rows.as_ref().map(rows_shown),
+        warning: match (step.opaque, step.unknown) {
+            (true, _) => Some("We cannot see all that it does."),
+            (false, true) => Some("The catalogue does not know all that it touches."),
+            (false, false) => None,
+        },
+        // What separates it from the one before is not what is to be read.
+        statement: pieces(&trimmed(&step.statement)),
+    };
+    view.steps.iter().enumerate().map(step).collect()
+}
+
+fn trimmed(segments: &[Segment]) -> Vec<Segment> {
+    let mut all = segments.to_vec();
+    if let Some(Segment::Text(first)) = all.first_mut() {
+        *first = first.trim_start_matches(['\n', ' ']).to_owned();
+    }
+    if let Some(Segment::Text(last)) = all.last_mut() {
+        *last = last.trim_end_matches(['\n', ' ']).to_owned();
+    }
+    all
+}
+
+fn plan(view: &View) -> Option<String> {
+    let count = view.steps.len() as u64;
+    (count > 0).then(|| {
+        format!(
+            "A plan of {}, in this order, in one transaction: all of them or none.",
+            counted(count, "statement")
+        )
+    })
 }
 
 fn warnings(view: &View, statement: &[Piece]) -> Vec<String> {
     let mut out = Vec::new();
     if view.opaque {
-        out.push("We cannot see all that this does. Read it as code, not as a query.".to_owned());
+        let each_is_seen = !view.steps.is_empty() && view.steps.iter().all(|step| !step.opaque);
+        out.push(match each_is_seen {
+            true => "Its first steps change what its later ones mean. Each is shown as it reads after those before it.",
+            false => "We cannot see all that this does. Read it as code, not as a query.",
+        }
+        .to_owned());
     }
-    if view.unknown {
+    let each_is_known = !view.steps.is_empty() && view.steps.iter().all(|step| !step.unknown);
+    if view.unknown && !each_is_known {
         out.push("It touches something that the catalogue does not know.".to_owned());
     }
     match unseen(statement) + unseen(&pieces(&view.params)) {
@@ -360,6 +430,9 @@ fn columns(view: &View) -> Vec<ColumnsShown> {
 fn bound(view: &View) -> String {
     match view.bound.rows_max {
         Some(rows) => format!("at most {}, or it is undone; nothing else is touched", counted(rows, "row")),
-        None => "exactly this statement, once; rows are not what it is about".to_owned(),
+        None if view.steps.is_empty() => {
+            "exactly this statement, once; rows are not what it is about".to_owned()
+        }
+        None => "exactly these statements, once; how many rows cannot be known before they run".to_owned(),
     }
 }

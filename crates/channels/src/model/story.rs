@@ -91,9 +91,7 @@ fn told(filed: &Filed) -> Moment {
             format!("{} {word}, by {}", who(filed, vote), vote.assurance.word())
         }
         Fact::Granted { valid_until } => format!("Granted: may run once, until {}", moment(*valid_until)),
-        Fact::Parked => {
-            "Parked: the gate went down or the client was lost; it waits for the same action".to_owned()
-        }
+        Fact::Parked => "Parked: nobody is connected; it waits for the same action to be repeated".to_owned(),
         Fact::Adopted { .. } => "Taken up again: the same principal repeated the same action".to_owned(),
         Fact::Claimed { .. } => "Released to run, once".to_owned(),
         Fact::Executed { transaction, rows } => match transaction {

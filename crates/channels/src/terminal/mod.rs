@@ -1,7 +1,7 @@
 //! The card as plain text, for `countersign requests show` and `review`: the same words in the same order as on the
 //! page. Nothing that a terminal obeys ever leaves here; refuses to know colours, widths and keys.
 
-use crate::model::card::{Card, Shown, needs_and_lasts};
+use crate::model::card::{Card, Shown, StepShown, needs_and_lasts};
 use crate::model::standing::Standing;
 use crate::model::statement::Piece;
 use crate::model::words::clock;
@@ -96,7 +96,13 @@ fn body(out: &mut Text, shown: &Shown, time: &str) {
     }
     out.pair("Where", &shown.place.join(" · "));
     out.blank();
-    out.block(&code(&shown.statement));
+    match &shown.plan {
+        None => out.block(&code(&shown.statement)),
+        Some(plan) => {
+            out.line(plan);
+            shown.steps.iter().for_each(|step| steps(out, step));
+        }
+    }
     if !shown.params.is_empty() {
         out.line("with these values");
         out.block(&code(&shown.params));
@@ -110,6 +116,16 @@ fn body(out: &mut Text, shown: &Shown, time: &str) {
     for (policy, text) in &shown.held_by {
         out.pair("Held by", &format!("{policy}: {text}"));
     }
+}
+
+fn steps(out: &mut Text, step: &StepShown) {
+    let kinds: Vec<String> = step.marks.iter().map(|mark| mark.word.to_uppercase()).collect();
+    let rows = step.rows.as_ref().map(|r| format!(" · {} ({})", r.count, r.known)).unwrap_or_default();
+    out.line(&format!("{}. {}  {}{rows}", step.number, kinds.join(" + "), step.subject));
+    if let Some(warning) = step.warning {
+        out.line(&format!("! {warning}"));
+    }
+    out.block(&code(&step.statement));
 }
 
 fn so_far(out: &mut Text, shown: &Shown) {

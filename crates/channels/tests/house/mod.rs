@@ -233,5 +233,7 @@ fn draft(session: u8) -> Draft {
         reason: Some("refresh churn features".into()),
         address: "10.0.4.17".into(),
         so_far: SoFar::default(),
+        client: None,
+        steps: Vec::new(),
     }
 }

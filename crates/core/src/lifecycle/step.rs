@@ -57,10 +57,12 @@ fn facts(record: &Record, event: Event, now: Timestamp) -> Result<Vec<Fact>, Ste
             Some(_) | None => Vec::new(),
         }),
         Event::Withdraw { note } => pending(record).map(|()| vec![ended(End::Withdrawn, note)]),
-        Event::Park => pending(record).map(|()| if is_parked(record) { vec![] } else { vec![Fact::Parked] }),
+        Event::Park => {
+            pending(record).map(|()| if record.state.is_parked() { vec![] } else { vec![Fact::Parked] })
+        }
         Event::Adopt { session } => {
             alive(record, now)?;
-            Ok(if is_parked(record) { vec![Fact::Adopted { session }] } else { vec![] })
+            Ok(if record.state.is_parked() { vec![Fact::Adopted { session }] } else { vec![] })
         }
         Event::Claim(fresh) => claim(record, fresh, now),
         Event::Execute { transaction, rows } => match &record.state {
@@ -164,10 +166,6 @@ fn alive(record: &Record, now: Timestamp) -> Result<(), StepError> {
         Some(_) => Err(StepError::Expired),
         None => Err(StepError::Over(record.state.word())),
     }
-}
-
-const fn is_parked(record: &Record) -> bool {
-    matches!(&record.state, State::Held { parked: true, .. } | State::Granted { parked: true, .. })
 }
 
 fn expiry_note(state: &State) -> String {

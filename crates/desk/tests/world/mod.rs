@@ -308,5 +308,7 @@ pub fn draft(text: &str, session: u8) -> Draft {
         reason: None,
         address: "127.0.0.1".to_owned(),
         so_far: countersign_core::view::SoFar::default(),
+        client: None,
+        steps: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod explain;
 mod init;
 mod keys;
 mod people;
+mod propose;
 mod requests;
 mod restore;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Check(check::Arguments),
     /// Say what would happen to a statement, and why. Nothing is executed.
     Explain(explain::Arguments),
+    /// Put the statements of a file before people as one plan, and run it once it is approved.
+    Propose(propose::Arguments),
     /// Check a log and print its tier of evidence.
     Verify(verify::Arguments),
     /// Copy the store to a folder, while the gate serves or while it does not.
@@ -80,6 +83,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Serve(arguments) => serve::run(&config, &arguments),
         Command::Check(arguments) => check::run(&config, &arguments),
         Command::Explain(arguments) => explain::run(&config, &arguments),
+        Command::Propose(arguments) => propose::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Backup(arguments) => backup::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),

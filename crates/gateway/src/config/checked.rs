@@ -10,6 +10,7 @@ use countersign_desk::Limits;
 use countersign_identity::agents::AgentConfig;
 use countersign_identity::people::PersonEntry;
 use countersign_protocols::postgres::serve::GateLimits;
+use countersign_protocols::postgres::session::Mode;
 use countersign_protocols::postgres::upstream::Address;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -90,6 +91,10 @@ pub struct Target {
     pub catalogue_role: Role,
     /// The certificate that agents see.
     pub client_tls: Option<TlsFiles>,
+    /// What clients do when an action needs people.
+    pub mode: Mode,
+    /// The same for single agents.
+    pub modes: BTreeMap<AgentName, Mode>,
 }
 
 /// By which certificate a server shows who it is.

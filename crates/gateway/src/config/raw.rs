@@ -198,6 +198,11 @@ pub struct RawTarget {
     pub catalogue_role: RawRole,
     /// The certificate that the gate shows to agents.
     pub client_tls: Option<RawTlsFiles>,
+    /// What clients do when an action needs people, where they do not say so: `hold` or `park`.
+    pub mode: Option<String>,
+    /// The same for single agents.
+    #[serde(default)]
+    pub modes: BTreeMap<String, String>,
 }
 
 /// Where a server is.

@@ -5,6 +5,7 @@ use super::checked::{Role, ServerTls, Target, TlsFiles};
 use super::checks::Check;
 use super::raw::{RawAddress, RawRole, RawServerTls, RawTarget, RawTlsFiles};
 use countersign_core::id::{AgentName, EnvName, TargetName};
+use countersign_protocols::postgres::session::Mode;
 use countersign_protocols::postgres::upstream::Address;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -48,6 +49,12 @@ impl Check<'_> {
             let agent = self.name(&format!("{key}.roles"), &agent, AgentName::parse)?;
             roles.insert(agent, self.role(role));
         }
+        let mut modes = BTreeMap::new();
+        for (agent, word) in &raw.modes {
+            let key = format!("{key}.modes");
+            modes.insert(self.name(&key, agent, AgentName::parse)?, self.mode(key, word)?);
+        }
+        let mode = raw.mode.as_deref().map(|word| self.mode(format!("{key}.mode"), word)).transpose()?;
         let databases = raw.databases.into_iter();
         Ok(Target {
             env: self.name(&format!("{key}.env"), &raw.env, EnvName::parse)?,
@@ -59,7 +66,14 @@ impl Check<'_> {
             default_role: raw.default_role.map(|role| self.role(role)),
             catalogue_role: self.role(raw.catalogue_role),
             client_tls: raw.client_tls.map(|files| self.tls_files(files)),
+            mode: mode.unwrap_or_default(),
+            modes,
         })
+    }
+
+    fn mode(&self, key: String, word: &str) -> Result<Mode, ConfigError> {
+        let message = || format!("expected \"hold\" or \"park\", found \"{word}\"");
+        Mode::parse(word).ok_or_else(|| self.value(key, message()))
     }
 
     pub(super) fn address(&self, key: &str, raw: RawAddress) -> Result<Address, ConfigError> {

@@ -50,6 +50,21 @@ async fn every_page_is_accessible_and_fits_a_phone_in_both_themes() {
     }
     album.take(&grace, "card").await;
 
+    // One message of several statements: psql joins what `\\;` separates.
+    let plan =
+        "CREATE TABLE features.loyalty (customer_id bigint PRIMARY KEY, points int NOT NULL DEFAULT 0)\\;
+        -- whoever has ordered this year
+        INSERT INTO features.loyalty (customer_id) SELECT DISTINCT customer_id FROM orders\\;
+        UPDATE features.loyalty SET points = 10 WHERE customer_id <= 100\\;
+        DELETE FROM order_items WHERE id BETWEEN 301 AND 305;";
+    let plan = house.start(plan).unwrap();
+    let planned = Held::seen_by(&plan).await.unwrap();
+    grace.open_card(&planned).await;
+    assert!(grace.reads().await.contains("A plan of 4 statements, in this order, in one transaction"));
+    album.take(&grace, "plan").await;
+    house.deny(&planned.id, "later").await.unwrap();
+    ended(plan).await;
+
     let mara = Person::logged_in(&house, OWNER).await;
     mara.browser.open(&exported.link).await.unwrap();
     album.take(&mara, "card-of-its-owner").await;

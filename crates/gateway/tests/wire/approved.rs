@@ -149,6 +149,20 @@ async fn a_transaction_that_a_hold_would_break_refuses_the_hold() {
         let said = raw.ask(&[&query(delete)]).await;
         assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{begin}: {said:?}");
     }
+    // Savepoints are made again with it, and can be gone back to.
+    let mut raw = Raw::login(&house).await;
+    for sql in ["BEGIN", "SAVEPOINT outer_one", "SELECT 1", "SAVEPOINT gone", "RELEASE SAVEPOINT gone"] {
+        assert_eq!(sqlstate(&raw.ask(&[&query(sql)]).await), None, "{sql}");
+    }
+    raw.send(&query("DELETE FROM order_items WHERE id = 40")).await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    assert_eq!(tags(&raw.until(b'Z').await), "CZ");
+    let said = raw.ask(&[&query("ROLLBACK TO SAVEPOINT gone")]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("3B001"), "{said:?}");
+    for sql in ["ROLLBACK TO SAVEPOINT outer_one", "COMMIT"] {
+        assert_eq!(sqlstate(&raw.ask(&[&query(sql)]).await), None, "{sql}");
+    }
+    assert_eq!(items(&house, 40).await, "1", "undone with its savepoint");
     // What began it is said again, and nothing that stood beside it.
     let mut raw = Raw::login(&house).await;
     raw.ask(&[&query("BEGIN")]).await;

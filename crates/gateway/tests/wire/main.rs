@@ -17,6 +17,8 @@ mod names;
 mod notifications;
 mod openings;
 mod order;
+mod parked;
+mod plans;
 mod reconnect;
 mod refusals;
 mod scrubbed;

@@ -7,13 +7,13 @@ use super::copy_in::KeptData;
 use super::mask::{CopyFormat, CopyOptions, MaskError, TokenKey};
 use super::plan::{Labels, MaskPlan};
 use super::reply::scrubs;
-use super::session::{Analysed, Portal, Session, Setting};
+use super::session::{Analysed, Portal, REASON_BYTES_MAX, Session, Setting};
+use super::touched::{Touched, bound};
+use crate::sql::comments;
 use crate::sql::facts::FIRST_USER_OID;
 use crate::sql::known::Known;
 use crate::sql::{Analysis, CopyColumn, LIMIT_ROWS_MAX, Output, What};
-use countersign_core::action::{
-    Bound, Impact, Known as HowKnown, Obligations, Reach, Resource, Rows, Target,
-};
+use countersign_core::action::{Impact, Obligations, Reach, Resource, Target};
 use countersign_core::digest::Base64;
 use countersign_core::effect::{CopiedData, Effect, Param};
 use countersign_core::id::SessionId;
@@ -59,12 +59,22 @@ pub struct ClientAction {
     pub analysed: Option<Analysed>,
     /// The data of a COPY from the client, where people are to decide on it.
     pub data: Option<Arc<KeptData>>,
+    /// Why, where a comment of the text says so.
+    pub reason: Option<String>,
 }
 
 impl ClientAction {
     /// The action of a simple query.
     pub fn simple(text: Arc<str>) -> Self {
-        Self { text, params: Arc::default(), result_formats: Arc::default(), analysed: None, data: None }
+        let reason = stated(&text);
+        Self {
+            text,
+            params: Arc::default(),
+            result_formats: Arc::default(),
+            analysed: None,
+            data: None,
+            reason,
+        }
     }
 
     /// The action of a portal.
@@ -75,7 +85,13 @@ impl ClientAction {
             result_formats: Arc::clone(&portal.result_formats),
             analysed: portal.statement.analysed.clone(),
             data: None,
+            reason: stated(&portal.statement.sql),
         }
+    }
+
+    /// Why, as stated by the agent: what stands nearest to the statement counts.
+    pub fn reason<'a>(&'a self, session: &'a Session) -> Option<&'a str> {
+        self.reason.as_deref().or(session.own.reason.as_deref())
     }
 
     /// What it reaches, with the values it has: `LIMIT NULL` is no limit.
@@ -111,6 +127,11 @@ impl ClientAction {
             }
         }
     }
+}
+
+// As with SET, what is too long says nothing.
+fn stated(text: &str) -> Option<String> {
+    comments::reason(text).filter(|reason| reason.len() <= REASON_BYTES_MAX)
 }
 
 /// A bind value that is a whole number, in either format.
@@ -179,7 +200,7 @@ pub fn draft(
     action: &ClientAction,
     analysis: &Analysis,
     obligations: &Obligations,
-    rows: Option<Rows>,
+    touched: &Touched,
     so_far: &SoFar,
 ) -> Draft {
     Draft {
@@ -187,32 +208,18 @@ pub fn draft(
         target: site.target.clone(),
         effect: effect(site, session, action, analysis),
         impact: action.impact(analysis),
-        rows,
-        bound: bound(analysis, rows),
+        rows: touched.rows,
+        bound: bound(analysis, touched, session.own.rows_max),
         statement: analysis.segments.clone(),
         params: [param_segments(&action.params), data_segments(action), setting_segments(&session.values)]
             .concat(),
         columns: columns(analysis, obligations),
-        reason: session.reason.clone(),
+        reason: action.reason(session).map(str::to_owned),
+        client: session.application.clone(),
         address: site.address.to_owned(),
         so_far: so_far.clone(),
+        steps: touched.steps.clone(),
     }
-}
-
-/// The bound that follows from what was counted: exact up to a hundred rows, then one per cent more, so that a
-/// table that grows a little while people decide does not ask them twice.
-pub fn bound(analysis: &Analysis, rows: Option<Rows>) -> Bound {
-    let counts_rows = |kind: &Kind| matches!(kind, Kind::Write | Kind::Delete | Kind::Export | Kind::Reveal);
-    if !analysis.joined.kinds().iter().any(counts_rows) {
-        return Bound::default();
-    }
-    let rows_max = rows.map(|rows| match rows.known {
-        HowKnown::Counted if rows.count <= 100 => rows.count,
-        HowKnown::Counted => rows.count + rows.count.div_ceil(100),
-        // An estimate is no count: twice as much, and never less than a hundred.
-        HowKnown::Estimated => rows.count.saturating_mul(2).max(100),
-    });
-    Bound { rows_max }
 }
 
 fn columns(analysis: &Analysis, obligations: &Obligations) -> Vec<ViewColumn> {

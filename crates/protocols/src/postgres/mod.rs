@@ -10,6 +10,7 @@ pub mod reply;
 pub mod serve;
 pub mod session;
 pub mod startup;
+pub mod touched;
 pub mod upstream;
 pub mod wording;
 pub mod written;

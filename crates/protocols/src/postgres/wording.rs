@@ -3,17 +3,24 @@
 
 use super::codec::write::{self, Report, Severity};
 use bytes::BytesMut;
+use countersign_core::lifecycle::Record;
 use countersign_core::refusal::Refusal;
+use countersign_core::request::Terms;
 use countersign_core::view::visible_line;
 use countersign_desk::Waiting;
 
 /// The setting whose value tells drivers that something waits; sent again as a sign of life.
 pub const STATUS_SETTING: &str = "countersign.status";
 
+/// The SQLSTATE of what waits for people while its client does not: to be repeated later.
+pub const PENDING: &str = "42W01";
+
 /// The SQLSTATE of a refusal. Never one that drivers or pools take as a reason to retry or to drop the connection.
 pub const fn sqlstate(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Withdrawn { .. } => "57014",
+        // Of the class of what is refused, and told apart from it: the same statement may run later.
+        Refusal::Pending { .. } => PENDING,
         Refusal::Unavailable { .. } => "58000",
         Refusal::Unsupported { .. } => "0A000",
         Refusal::Invalid { absent: false, .. } => "42601",
@@ -59,10 +66,9 @@ pub fn fatal(out: &mut BytesMut, code: &str, message: &str, detail: Option<&str>
 pub fn held(out: &mut BytesMut, waiting: &Waiting, public_url: &str, what_changed: Option<&str>) {
     let terms = &waiting.record().terms;
     let code = waiting.digest().map(|d| d.short()).unwrap_or_default();
-    let groups: Vec<String> = terms.requirement.groups().iter().map(|(g, n)| format!("{n} of {g}")).collect();
     let kinds: Vec<&str> = terms.kinds.iter().map(|k| k.word()).collect();
     let message = match what_changed {
-        None => format!("held: this action ({}) waits for {}", kinds.join(", "), groups.join(", ")),
+        None => format!("held: this action ({}) waits for {}", kinds.join(", "), needs(terms)),
         Some(what) => format!("held again: {} changed since the approval", visible_line(what)),
     };
     let detail = format!("Request {}, until {}.", waiting.id(), terms.expires_at);
@@ -75,6 +81,24 @@ pub fn held(out: &mut BytesMut, waiting: &Waiting, public_url: &str, what_change
         hint: Some(&hint),
     };
     write::notice_response(out, &report);
+}
+
+/// The answer to a client that does not wait.
+pub fn pending(record: &Record, public_url: &str, changed: Option<String>) -> Refusal {
+    let terms = &record.terms;
+    Refusal::Pending {
+        request: terms.id.clone(),
+        needs: needs(terms),
+        until: record.deadline().unwrap_or(terms.expires_at),
+        link: format!("{public_url}/requests/{}", terms.id),
+        code: terms.digest().map(|digest| digest.short()).unwrap_or_default(),
+        changed,
+    }
+}
+
+fn needs(terms: &Terms) -> String {
+    let groups: Vec<String> = terms.requirement.groups().iter().map(|(g, n)| format!("{n} of {g}")).collect();
+    groups.join(", ")
 }
 
 /// Writes a sign of life that no client shows.

@@ -3,6 +3,7 @@
 
 pub mod analyse;
 pub mod catalogue;
+pub mod comments;
 pub mod facts;
 pub mod known;
 pub mod parser;

@@ -59,7 +59,10 @@ pub fn allow_listed(name: &str, value: &str) -> bool {
     let value = value.trim();
     match name.as_str() {
         "client_encoding" | "names" => {
-            ["utf8", "utf-8", "unicode"].contains(&value.to_ascii_lowercase().as_str())
+            // As the server reads a name of an encoding: asyncpg writes it in quotes.
+            let letters = value.chars().filter(char::is_ascii_alphanumeric);
+            let name: String = letters.map(|letter| letter.to_ascii_lowercase()).collect();
+            ["utf8", "unicode"].contains(&name.as_str())
         }
         "standard_conforming_strings" | "row_security" => is_on(value),
         "search_path" => value.split(',').all(|schema| {
@@ -158,7 +161,7 @@ mod tests {
             ("extra_float_digits", "3"),
             ("application_name", "psql"),
             ("client_encoding", "UTF8"),
-            ("client_encoding", "'utf-8'".trim_matches('\'')),
+            ("client_encoding", "'utf-8'"),
             ("DateStyle", "ISO"),
             ("TimeZone", "UTC"),
             ("standard_conforming_strings", "on"),

@@ -115,6 +115,15 @@ fn no_character_that_hides_or_turns_reaches_the_page_by_any_field() {
     view.statement =
         vec![Segment::Text(evil.into()), Segment::String(evil.into()), Segment::Redacted(evil.into())];
     view.params = vec![Segment::Number(evil.into())];
+    view.client = Some(evil.into());
+    view.steps = vec![countersign_core::view::Step {
+        kinds: view.kinds.clone(),
+        resources: vec![evil.into()],
+        rows: None,
+        opaque: true,
+        unknown: true,
+        statement: view.statement.clone(),
+    }];
     dossier.before.said = Some(evil.into());
     for filed in &mut dossier.facts {
         filed.person = Some(evil.into());
@@ -147,7 +156,10 @@ impl std::fmt::Debug for Texts<'_> {
             Piece::Literal { text, .. } => text.clone(),
             Piece::Invisible { code, name } => format!("{code} {name}"),
         };
-        all.extend(shown.statement.iter().chain(&shown.params).map(piece));
+        let steps = shown.steps.iter();
+        all.extend(steps.clone().map(|step| step.subject.clone()));
+        let of_steps = steps.flat_map(|step| &step.statement);
+        all.extend(shown.statement.iter().chain(&shown.params).chain(of_steps).map(piece));
         f.write_str(&all.join("\n"))
     }
 }

@@ -111,7 +111,9 @@ fn one(world: &World<'_>, session: &mut Simulated, sql: &str, json: bool) -> Res
     }
     let reasons: BTreeSet<&String> = analysis.statements.iter().flat_map(|s| &s.opaque_because).collect();
     reasons.iter().for_each(|reason| say(&format!("opaque: {reason}")));
-    say(&world.house.bundle.explain(&world.question(session, &analysis.joined)).to_string());
+    let action = ClientAction::simple(sql.into());
+    let question = world.question(session, &analysis.joined, action.reason(&session.session));
+    say(&world.house.bundle.explain(&question).to_string());
     Ok(())
 }
 
@@ -171,19 +173,25 @@ impl<'h> World<'h> {
             ClientAction { params: params.iter().map(param).collect(), ..ClientAction::simple(sql.into()) };
         let whole = session.with_prepared(&analysis, |session, inner| self.analyse(session, inner).ok());
         let impact = action.impact(&whole);
-        let verdict = self.house.bundle.judge(&self.question(session, &impact));
+        let verdict =
+            self.house.bundle.judge(&self.question(session, &impact, action.reason(&session.session)));
         session.ran(&analysis, sql);
         session.labels.extend(closed(&impact.labels));
         Answer::new(&impact, &verdict)
     }
 
-    fn question<'a>(&'a self, session: &'a Simulated, impact: &'a Impact) -> Question<'a> {
+    fn question<'a>(
+        &'a self,
+        session: &'a Simulated,
+        impact: &'a Impact,
+        reason: Option<&'a str>,
+    ) -> Question<'a> {
         Question {
             principal: &self.principal,
             target: &self.target,
             impact,
             session_labels: &session.labels,
-            reason: session.session.reason.as_deref(),
+            reason,
             now: crate::clock::now(),
         }
     }

@@ -179,9 +179,8 @@ impl Connection {
             }
         };
         let mut session = Session::new(SessionState::new(&opened.role));
-        for (name, value) in &opened.own_settings {
-            session.set_own(name, value);
-        }
+        let mode = shared.settings.mode_of(&opened.identity.get().principal.agent);
+        session.begin(mode, &opened.own_settings);
         Some(Box::new(Self {
             snapshot: facts.current(),
             shared,

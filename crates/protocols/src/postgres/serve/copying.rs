@@ -5,6 +5,7 @@ use super::super::codec::{Format, write_frontend};
 use super::super::copy_in::{COPY_PIECE_BYTES_MAX, CopyFrames, KeptData, Piece};
 use super::super::reply::{DataFrom, Reading};
 use super::connection::{Connection, Ended, stopped};
+use super::held::cannot_be_asked;
 use crate::sql::{Analysis, CopyShape, What};
 use bytes::{Bytes, BytesMut};
 use countersign_core::lifecycle::End;
@@ -142,7 +143,11 @@ impl Connection {
             Ok(shape) => shape,
             Err(refusal) => return Ok(Kept::Refused(refusal)),
         };
-        if let Some(why) = Box::pin(self.cannot_hold(analysis)).await? {
+        let why = match cannot_be_asked(analysis) {
+            None => Box::pin(self.cannot_hold()).await?,
+            why => why,
+        };
+        if let Some(why) = why {
             return Ok(Kept::Refused(Refusal::CannotHoldHere { why }));
         }
         self.out.extend_from_slice(before);

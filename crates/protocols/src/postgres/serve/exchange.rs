@@ -21,6 +21,8 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// The name of the gate's own statement and portal at the server. Clients cannot use it.
 pub(super) const OWN_NAME: &str = "countersign gate";
+/// What a session is called at the server whose client gives it no name.
+pub(super) const OWN_APPLICATION: &str = "countersign";
 /// How often a question of our own is asked that is cancelled each time.
 const OWN_TRIES_MAX: u32 = 4;
 const QUERY_CANCELED: &str = "57014";
@@ -248,10 +250,13 @@ impl Connection {
             }
             _ => None,
         };
+        let settings: Vec<Setting> = answer.rows.into_iter().filter_map(setting).collect();
+        let application = settings.iter().find(|s| s.name == "application_name").map(|s| s.value.clone());
+        self.session.application = application.filter(|name| !name.is_empty() && name != OWN_APPLICATION);
         let counts = |s: &Setting| {
             settings::decides_values(&s.name) || (s.changed && settings::is_unheard_of(&s.name))
         };
-        self.session.values = answer.rows.into_iter().filter_map(setting).filter(counts).collect();
+        self.session.values = settings.into_iter().filter(counts).collect();
         for name in self.session.placeholders.clone() {
             let param =
                 Param { type_oid: TEXT_OID, format: 0, value: Some(Base64(name.clone().into_bytes())) };

@@ -22,9 +22,10 @@ impl Connection {
         forward: Forward,
     ) -> Result<HeldEnd, Ended> {
         let (payload, execution) = granted.release();
-        let inside = self.session.transaction.suspended;
+        let suspended = self.session.transaction.suspended;
+        let inside = suspended || self.session.status == TransactionStatus::Open;
         let wrap = !inside && analysis.statements.iter().all(|s| s.transaction_safe);
-        if inside && !self.resume().await? {
+        if suspended && !self.resume().await? {
             self.report(execution, End::RolledBack, "its transaction could not be begun again").await?;
             return Ok(HeldEnd::Refused(Refusal::Unavailable {
                 what: "the transaction could not be begun again",

@@ -6,6 +6,7 @@ use super::super::codec::frontend::{self, Frontend};
 use super::super::codec::write;
 use super::super::codec::write_frontend::PROTOCOL_3_0;
 use super::super::codec::{CodecError, Limits, TransactionStatus};
+use super::super::session::Mode;
 use super::super::startup::{self, Opening};
 use super::super::wording;
 use super::accept::{AgentPlace, Shared};
@@ -215,6 +216,12 @@ fn wanted_settings(startup: &startup::Startup<'_>) -> Result<Vec<(String, String
             let detail = format!("the setting `{name}` is not on the list of those that pass");
             return Err(HandshakeError::Told("0A000", "a startup setting does not pass this gate", detail));
         }
+    }
+    let is_mode =
+        |(name, value): &&(String, String)| name == "countersign.mode" && Mode::parse(value).is_none();
+    if let Some((_, value)) = wanted.iter().find(is_mode) {
+        let detail = format!("found `{value}`");
+        return Err(HandshakeError::Told("22023", "countersign.mode is either hold or park", detail));
     }
     Ok(wanted)
 }

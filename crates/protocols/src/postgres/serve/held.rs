@@ -3,14 +3,17 @@
 use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::reply::Expect;
+use super::super::session::Mode;
+use super::super::touched::Touched;
 use super::super::wording;
 use super::connection::{Connection, Ended, stopped};
 use super::run::not_understood;
+use super::steps::cannot_be_a_plan;
 use crate::sql::{Analysis, What};
 use bytes::Bytes;
-use countersign_core::action::Rows as RowCount;
+use countersign_core::lifecycle::Record;
 use countersign_core::refusal::Refusal;
-use countersign_desk::{Claim, Draft, FreshAction, Held, Judged, Waited, Waiting};
+use countersign_desk::{Claim, Draft, FreshAction, Held, Judged, Parked, Waited, Waiting};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -63,14 +66,33 @@ impl Connection {
         held: Box<Held>,
         forward: Forward,
     ) -> Result<HeldEnd, Ended> {
-        if let Some(why) = Box::pin(self.cannot_hold(&analysis)).await? {
+        let parks = self.session.own.mode == Mode::Park;
+        if let Some(why) = cannot_be_asked(&analysis) {
             return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
         }
-        let rows = Box::pin(self.count(&analysis, action)).await?;
+        if let Some(why) = Box::pin(self.cannot_hold()).await? {
+            // Who does not wait keeps nothing open: it is answered now, and claimed now where it is approved already.
+            if !(parks && self.session.may_claim_within()) {
+                return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
+            }
+            // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
+            // for again and again.
+            if !self.session.transaction.executions.is_empty() {
+                let why =
+                    "an approval was already used in this transaction: put its statements before people \
+                           as one plan, or in transactions of their own"
+                        .to_owned();
+                return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
+            }
+        }
+        let touched = Box::pin(self.touched(&analysis, action)).await?;
         self.read_values().await?;
-        let draft = self.draft(action, &analysis, held.obligations(), rows);
-        let desk = self.shared.desk.clone();
-        let mut waiting = match Box::pin(desk.hold(&self.identity, &held, draft)).await {
+        let draft = self.draft(action, &analysis, held.obligations(), &touched);
+        let asked = match parks {
+            true => Box::pin(self.park(&held, draft)).await,
+            false => Box::pin(self.ask_people(&held, draft)).await,
+        };
+        let mut waiting = match asked {
             Ok(waiting) => waiting,
             Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
         };
@@ -79,25 +101,34 @@ impl Connection {
         let mut changed: Option<String> = None;
         let mut forward = Some(forward);
         loop {
-            waiting = match self.wait(waiting, changed.as_deref()).await? {
-                Ok(waiting) => waiting,
-                Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
-            };
-            if let Some(refusal) = Box::pin(self.connected_again()).await? {
-                return Ok(HeldEnd::Refused(refusal));
+            if !parks {
+                waiting = match self.wait(waiting, changed.as_deref()).await? {
+                    Ok(waiting) => waiting,
+                    Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
+                };
+                if let Some(refusal) = Box::pin(self.connected_again()).await? {
+                    return Ok(HeldEnd::Refused(refusal));
+                }
             }
             let (analysis, judged) = match Box::pin(self.afresh(action)).await? {
                 Ok(afresh) => afresh,
                 Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
             };
             let obligations = waiting.record().terms.obligations.clone();
-            let fresh = self.draft(action, &analysis, &obligations, rows);
+            let fresh = self.draft(action, &analysis, &obligations, &touched);
             let payload = forward.as_ref().map(Forward::bytes).unwrap_or_default();
             let fresh = FreshAction { draft: fresh, judged, payload: &payload };
             match Box::pin(waiting.claim(&self.identity, fresh)).await {
                 Claim::Granted(granted) => {
                     let Some(forward) = forward.take() else { return Err(Ended::State("claimed twice")) };
                     return Box::pin(self.run_granted(granted, &analysis, action, forward)).await;
+                }
+                Claim::Reheld { waiting: again, what } if parks => {
+                    let refusal = match again.park().await {
+                        Ok(record) => self.pending(&record, Some(what)),
+                        Err(refusal) => refusal,
+                    };
+                    return Ok(HeldEnd::Refused(refusal));
                 }
                 Claim::Reheld { waiting: again, what } => {
                     waiting = *again;
@@ -108,14 +139,33 @@ impl Connection {
         }
     }
 
+    async fn ask_people(&self, held: &Held, draft: Draft) -> Result<Waiting, Refusal> {
+        self.shared.desk.hold(&self.identity, held, draft).await
+    }
+
+    // The client does not wait: it has its answer at once, and what it repeats once people have approved it is claimed.
+    async fn park(&self, held: &Held, draft: Draft) -> Result<Waiting, Refusal> {
+        match self.shared.desk.park(&self.identity, held, draft).await? {
+            Parked::Approved(waiting) => Ok(*waiting),
+            Parked::Undecided(record) => {
+                tracing::info!(session = %self.id, request = %record.terms.id, "parked");
+                Err(self.pending(&record, None))
+            }
+        }
+    }
+
+    fn pending(&self, record: &Record, changed: Option<String>) -> Refusal {
+        wording::pending(record, &self.shared.settings.public_url, changed)
+    }
+
     fn draft(
         &self,
         action: &ClientAction,
         analysis: &Analysis,
         obligations: &countersign_core::action::Obligations,
-        rows: Option<RowCount>,
+        touched: &Touched,
     ) -> Draft {
-        action::draft(&self.site(), &self.session, action, analysis, obligations, rows, &self.so_far)
+        action::draft(&self.site(), &self.session, action, analysis, obligations, touched, &self.so_far)
     }
 
     // Everything again: the server's facts, the session's state, the analysis, policy.
@@ -146,26 +196,9 @@ impl Connection {
 
     // A hold exists only where no transaction is open at the server. One that has only read is ended there; the
     // client does not see it.
-    pub(super) async fn cannot_hold(&mut self, analysis: &Analysis) -> Result<Option<String>, Ended> {
+    pub(super) async fn cannot_hold(&mut self) -> Result<Option<String>, Ended> {
         if let Some(why) = self.session.cannot_suspend() {
             return Ok(Some(why.to_owned()));
-        }
-        let controls = |what: &What| {
-            matches!(
-                what,
-                What::Begin { .. }
-                    | What::Commit { .. }
-                    | What::Rollback { .. }
-                    | What::Savepoint { .. }
-                    | What::Release { .. }
-                    | What::RollbackTo { .. }
-                    | What::TwoPhase
-            )
-        };
-        if analysis.statements.len() > 1 && analysis.statements.iter().any(|s| controls(&s.what)) {
-            return Ok(Some(
-                "the message mixes transaction commands with an action that needs approval".to_owned(),
-            ));
         }
         if self.session.status == TransactionStatus::Open && !self.session.transaction.suspended {
             let id = self.ask("SELECT pg_catalog.pg_current_xact_id_if_assigned()::text").await?;
@@ -258,6 +291,26 @@ impl Connection {
             Err(reason) => Err(reason),
         }
     }
+}
+
+// Why a text cannot be put before people at all, wherever it stands.
+pub(super) fn cannot_be_asked(analysis: &Analysis) -> Option<String> {
+    let controls = |what: &What| {
+        matches!(
+            what,
+            What::Begin { .. }
+                | What::Commit { .. }
+                | What::Rollback { .. }
+                | What::Savepoint { .. }
+                | What::Release { .. }
+                | What::RollbackTo { .. }
+                | What::TwoPhase
+        )
+    };
+    if analysis.statements.len() > 1 && analysis.statements.iter().any(|s| controls(&s.what)) {
+        return Some("the message mixes transaction commands with an action that needs approval".to_owned());
+    }
+    cannot_be_a_plan(analysis)
 }
 
 impl Forward {

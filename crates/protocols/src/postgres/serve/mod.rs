@@ -20,6 +20,7 @@ mod sending;
 mod server;
 mod settings;
 mod simple;
+mod steps;
 mod tokens;
 
 pub use accept::{Bound, ServeError, bind};

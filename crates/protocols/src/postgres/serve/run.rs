@@ -3,15 +3,16 @@
 use super::super::action::{self, ClientAction};
 use super::super::codec::TransactionStatus;
 use super::super::plan::MaskPlan;
-use super::super::session::defines;
+use super::super::session::{Mode, defines};
 use super::super::written;
 use super::connection::{Connection, Ended};
-use super::exchange::OWN_NAME;
+use super::exchange::{Answer, OWN_NAME};
 use crate::sql::parser::Question;
 use crate::sql::session::TempObjects;
 use crate::sql::shape::StateId;
-use crate::sql::{Analysis, NotUnderstood, PreparedText, What};
+use crate::sql::{Analysis, NotUnderstood, PreparedText, Statement, What};
 use countersign_core::action::{Known as HowKnown, Obligations, Rows as RowCount};
+use countersign_core::effect::Param;
 use countersign_core::label::closed;
 use countersign_core::refusal::Refusal;
 use countersign_desk::{Allowed, Execution, Held, Judged};
@@ -225,7 +226,7 @@ impl Connection {
             target: &self.target,
             impact,
             session_labels: &self.so_far.labels,
-            reason: self.session.reason.as_deref(),
+            reason: action.reason(&self.session),
         };
         let bounded_by_values = analysis.statements.iter().any(|s| !s.limit_params.is_empty());
         if bounded_by_values {
@@ -343,20 +344,20 @@ impl Connection {
         if let Some(data) = &action.data {
             return Ok(Some(RowCount { count: data.facts().lines, known: HowKnown::Counted }));
         }
+        self.count_one(statement, action).await
+    }
+
+    /// The same for one statement of several.
+    pub(super) async fn count_one(
+        &mut self,
+        statement: &Statement,
+        action: &ClientAction,
+    ) -> Result<Option<RowCount>, Ended> {
         let ways =
             [(&statement.count_query, HowKnown::Counted), (&statement.estimate_query, HowKnown::Estimated)];
         for (query, known) in ways {
             let Some(query) = query else { continue };
-            // Outside a transaction of its own nothing is counted: what counts could then write.
-            if self.ask("BEGIN READ ONLY").await?.failed.is_some() {
-                return Ok(None);
-            }
-            self.ask(&format!("SET LOCAL statement_timeout = {COUNT_MILLIS_MAX}")).await?;
-            let answer = self.ask_with(query, &action.params).await?;
-            self.ask("ROLLBACK").await?;
-            if self.replies.status != TransactionStatus::Idle {
-                return Err(Ended::State("the transaction around a count did not end"));
-            }
+            let Some(answer) = self.ask_read_only(query, &action.params).await? else { return Ok(None) };
             let cell = answer.cell().unwrap_or_default();
             let count = match known {
                 HowKnown::Counted => cell.parse().ok(),
@@ -367,6 +368,34 @@ impl Connection {
             }
         }
         Ok(None)
+    }
+}
+
+const SAVEPOINT: [&str; 2] = ["SAVEPOINT countersign_gate", "SET LOCAL transaction_read_only = on"];
+const BACK: [&str; 2] = ["ROLLBACK TO SAVEPOINT countersign_gate", "RELEASE SAVEPOINT countersign_gate"];
+
+impl Connection {
+    // In a read-only transaction of its own, or in one within the client's, of which nothing is left. None where there
+    // can be neither: what counts could then write.
+    async fn ask_read_only(&mut self, query: &str, params: &[Param]) -> Result<Option<Answer>, Ended> {
+        let within = self.session.status == TransactionStatus::Open && !self.session.transaction.suspended;
+        let (begin, end): (&[&str], &[&str]) =
+            if within { (&SAVEPOINT, &BACK) } else { (&["BEGIN READ ONLY"], &["ROLLBACK"]) };
+        for text in begin {
+            if self.ask(text).await?.failed.is_some() {
+                return Ok(None);
+            }
+        }
+        self.ask(&format!("SET LOCAL statement_timeout = {COUNT_MILLIS_MAX}")).await?;
+        let answer = self.ask_with(query, params).await?;
+        for text in end {
+            self.ask(text).await?;
+        }
+        let ended = if within { TransactionStatus::Open } else { TransactionStatus::Idle };
+        if self.replies.status != ended {
+            return Err(Ended::State("the transaction around a count did not end"));
+        }
+        Ok(Some(answer))
     }
 }
 
@@ -410,6 +439,15 @@ fn unsupported(analysis: &Analysis) -> Option<Refusal> {
                 "Prepare it again in this session, in a message of its own; or send the statement itself."
                     .to_owned(),
         }),
+        What::Set { name, values: Some(values), .. }
+            if name == "countersign.mode" && Mode::parse(&values.join(", ")).is_none() =>
+        {
+            Some(Refusal::Unsupported {
+                what: "another value of `countersign.mode` than `hold` and `park`".to_owned(),
+                instead: "`hold` waits for people; `park` answers at once, and the action is repeated later."
+                    .to_owned(),
+            })
+        }
         What::Prepare { name, .. } | What::DeclareCursor { name, .. } if name == OWN_NAME => {
             Some(Refusal::Unsupported {
                 what: format!("the name \"{OWN_NAME}\""),

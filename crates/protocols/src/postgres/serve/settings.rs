@@ -1,6 +1,7 @@
 //! What a gate is told: where it listens, what is behind it, who may come in, and its limits by name.
 
 use super::super::mask::TokenKey;
+use super::super::session::Mode;
 use super::super::upstream::{Address, Password, TlsMode, UpstreamConfig};
 use crate::sql::catalogue::Catalogue;
 use countersign_core::id::{AgentName, EnvName, TargetName};
@@ -76,6 +77,10 @@ pub struct TargetSettings {
     pub roles: BTreeMap<AgentName, RoleSettings>,
     /// The role of agents that are not named.
     pub default_role: Option<RoleSettings>,
+    /// What clients do when an action needs people, where they do not say so themselves.
+    pub mode: Mode,
+    /// The same for single agents.
+    pub modes: BTreeMap<AgentName, Mode>,
     /// The role that reads the server's catalogue.
     pub catalogue_role: RoleSettings,
     /// The limits.
@@ -98,6 +103,11 @@ impl TargetSettings {
     /// The role that an agent has at the server.
     pub fn role_of(&self, agent: &AgentName) -> Option<&RoleSettings> {
         self.roles.get(agent).or(self.default_role.as_ref())
+    }
+
+    /// What an agent does when its action needs people, unless it says otherwise.
+    pub fn mode_of(&self, agent: &AgentName) -> Mode {
+        self.modes.get(agent).copied().unwrap_or(self.mode)
     }
 
     /// How to reach a database in a role.

@@ -42,7 +42,7 @@ impl Connection {
                 if !self.send_reads().await? {
                     return Err(Ended::State("a pipeline that only read could not be ended"));
                 }
-                if analysis.statements.len() == 1 && self.server_refuses(text).await? {
+                if self.server_refuses_any(&analysis, text).await? {
                     write::ready_for_query(&mut self.out, self.session.status);
                     return self.flush_client().await;
                 }
@@ -90,7 +90,7 @@ impl Connection {
 
     // Nobody is asked about a misspelt name: the server reads the text, as it does with what drivers prepare, and plans
     // and runs nothing. Where it refuses it, the client has its error.
-    async fn server_refuses(&mut self, text: &str) -> Result<bool, Ended> {
+    pub(super) async fn server_refuses(&mut self, text: &str) -> Result<bool, Ended> {
         let own = |tag| Expect::Done { tag, show: false, then: Then::Nothing };
         write_frontend::close(&mut self.upout, Named::Statement(OWN_NAME))?;
         self.replies.expect(own(b'3'));

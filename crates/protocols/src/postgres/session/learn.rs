@@ -1,7 +1,9 @@
 //! What a session learns from the server's answers, in their order: what names mean, how the transaction stands, what has
 //! to be asked again. Pure.
 
-use super::{PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction};
+use super::{
+    OPENING_MAX, PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction,
+};
 use crate::postgres::codec::TransactionStatus;
 use crate::postgres::reply::{Ran, Then};
 use crate::sql::{Analysis, Statement, What};
@@ -114,16 +116,20 @@ impl Session {
         // What was defined before it in the same text decides what it means.
         let epoch = if self.state.definitions_in_doubt { 0 } else { epoch };
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
-            self.state.reveal = false;
-            self.reason = None;
+            self.reset_all_own();
         }
         match &statement.what {
             What::Begin { text } => self.begun(text),
-            What::SetTransaction { session: false } => match text.get(statement.text_range.clone()) {
-                Some(text) if !text.is_empty() => self.transaction.opening.push(text.to_owned()),
-                // Where it stands in its message is not known: it cannot be said again.
-                _ => self.transaction.only_reads = false,
-            },
+            // Savepoints of a transaction that has only read are made again with it, as many drivers' are.
+            What::SetTransaction { session: false } | What::Savepoint { .. } | What::Release { .. } => {
+                match text.get(statement.text_range.clone()) {
+                    Some(text) if !text.is_empty() && self.transaction.opening.len() < OPENING_MAX => {
+                        self.transaction.opening.push(text.to_owned());
+                    }
+                    // Where it stands in its message is not known: it cannot be said again.
+                    _ => self.transaction.only_reads = false,
+                }
+            }
             What::SetTransaction { session: true } => self.set_something(),
             What::Show { .. } => {}
             What::Prepare { name, text: range } => {
@@ -136,14 +142,14 @@ impl Session {
                 }
             }
             What::Set { name, values, .. } if name.starts_with("countersign.") => {
-                let value = values.as_ref().map(|values| values.join(", ")).unwrap_or_default();
-                if !self.set_own(name, &value) {
-                    self.set_own(name, "");
+                let value = values.as_ref().map(|values| values.join(", "));
+                if !value.is_some_and(|value| self.set_own(name, &value)) {
+                    self.reset_own(name);
                 }
             }
             _ if statement.proven_read => self.transaction.has_read = true,
             What::Reset { name: Some(name) } if name.starts_with("countersign.") => {
-                self.set_own(name, "");
+                self.reset_own(name);
             }
             What::Set { .. } | What::Reset { .. } | What::Discard { .. } => {
                 self.transaction.only_reads = false;

@@ -2,8 +2,10 @@
 //! the gate's own settings. Pure; knows no socket and decides nothing.
 
 mod learn;
+mod own;
 
 pub use learn::{defines, leaves_no_trace, shifts_meaning};
+pub use own::{Mode, Own};
 
 use super::codec::TransactionStatus;
 use crate::sql::Analysis;
@@ -24,6 +26,8 @@ pub const PORTALS_BYTES_MAX: usize = 64 << 20;
 pub const PORTALS_MAX: usize = 1_000;
 /// Settings of no part of the server that one session may have, to be shown with what it asks for.
 pub const PLACEHOLDERS_MAX: usize = 64;
+/// Texts by which a transaction is begun again after a hold, at most: its BEGIN, its savepoints.
+pub const OPENING_MAX: usize = 64;
 /// The longest reason that an agent may state, in bytes.
 pub const REASON_BYTES_MAX: usize = 500;
 
@@ -93,7 +97,8 @@ pub struct Setting {
 /// The transaction as the client sees it.
 #[derive(Default)]
 pub struct Transaction {
-    /// The texts that began it (`BEGIN …`, `SET TRANSACTION …`), to begin it again after a hold.
+    /// The texts that brought it to where it is (`BEGIN …`, `SET TRANSACTION …`, savepoints), to begin it again after a
+    /// hold.
     pub opening: Vec<String>,
     /// Nothing but reads that leave no trace has run in it.
     pub only_reads: bool,
@@ -138,8 +143,12 @@ pub struct Session {
     /// Something ran that may have left more at the server than settings and prepared statements: what it left is on one
     /// connection alone.
     pub has_left_more: bool,
-    /// Why, as stated by the agent (`SET countersign.reason`).
-    pub reason: Option<String>,
+    /// The gate's own settings, as they are now.
+    pub own: Own,
+    /// The same as the session began, to which RESET goes back.
+    pub own_at_start: Own,
+    /// What the client calls itself (`application_name`). Shown, and taken for nobody's identity.
+    pub application: Option<String>,
     /// The client asked for notices of at least this weight; holds are notices.
     pub wants_notices: bool,
     /// Its default isolation is READ COMMITTED.
@@ -163,31 +172,11 @@ impl Session {
             placeholders: BTreeSet::new(),
             is_its_own: false,
             has_left_more: false,
-            reason: None,
+            own: Own::default(),
+            own_at_start: Own::default(),
+            application: None,
             wants_notices: true,
             read_committed: true,
-        }
-    }
-
-    /// Sets one of the gate's own settings (`countersign.…`); false where there is none of this name or value.
-    pub fn set_own(&mut self, name: &str, value: &str) -> bool {
-        match name.to_ascii_lowercase().as_str() {
-            "countersign.reason" if value.len() <= REASON_BYTES_MAX => {
-                self.reason = (!value.trim().is_empty()).then(|| value.trim().to_owned());
-                true
-            }
-            "countersign.reveal" => match value.to_ascii_lowercase().as_str() {
-                "on" | "true" | "yes" | "1" => {
-                    self.state.reveal = true;
-                    true
-                }
-                "off" | "false" | "no" | "0" | "default" | "" => {
-                    self.state.reveal = false;
-                    true
-                }
-                _ => false,
-            },
-            _ => false,
         }
     }
 
@@ -210,6 +199,12 @@ impl Session {
             }
             TransactionStatus::Open => None,
         }
+    }
+
+    /// Whether what people have approved before may run in the open transaction, which a hold would break. Not where the
+    /// transaction, or the session, may have given names another meaning than people were shown.
+    pub fn may_claim_within(&self) -> bool {
+        self.status == TransactionStatus::Open && !self.is_its_own && !self.state.definitions_in_doubt
     }
 
     // Surely so: a comment may hold any words, and a level may be written in many ways.
