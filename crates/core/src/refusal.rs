@@ -6,6 +6,36 @@ use crate::time::Timestamp;
 use crate::verdict::Reason;
 use crate::view::visible_line;
 
+/// A request that is before people, for a caller that does not wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The request.
+    pub request: RequestId,
+    /// Who must approve, in words.
+    pub needs: String,
+    /// When the request ends unanswered.
+    pub until: Timestamp,
+    /// Where people decide it.
+    pub link: String,
+    /// The first digits of what they sign.
+    pub code: String,
+    /// What is not as it was when it was approved before.
+    pub changed: Option<String>,
+}
+
+impl Pending {
+    fn message(&self) -> String {
+        let needs = &self.needs;
+        match &self.changed {
+            None => format!("this action waits for {needs}"),
+            Some(what) => {
+                let what = visible_line(what);
+                format!("this action waits for {needs} once more: {what} changed since the approval")
+            }
+        }
+    }
+}
+
 /// Why an action did not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -24,20 +54,7 @@ pub enum Refusal {
         stands_until: Option<Timestamp>,
     },
     /// It is before people, and the caller does not wait for them.
-    Pending {
-        /// The request.
-        request: RequestId,
-        /// Who must approve, in words.
-        needs: String,
-        /// When the request ends unanswered.
-        until: Timestamp,
-        /// Where people decide it.
-        link: String,
-        /// The first digits of what they sign.
-        code: String,
-        /// What is not as it was when it was approved before.
-        changed: Option<String>,
-    },
+    Pending(Box<Pending>),
     /// Nobody decided in time, or the approval was not used in time.
     Expired {
         /// The request.
@@ -114,7 +131,7 @@ impl Refusal {
         match self {
             Self::Denied { .. } => "denied",
             Self::Declined { .. } => "declined",
-            Self::Pending { .. } => "pending",
+            Self::Pending(_) => "pending",
             Self::Expired { .. } => "expired",
             Self::Withdrawn { .. } => "withdrawn",
             Self::Parked { .. } => "parked",
@@ -135,13 +152,7 @@ impl Refusal {
         match self {
             Self::Denied { .. } => "policy does not allow this action".to_owned(),
             Self::Declined { .. } => "a person refused this action".to_owned(),
-            Self::Pending { needs, changed: None, .. } => format!("this action waits for {needs}"),
-            Self::Pending { needs, changed: Some(what), .. } => {
-                format!(
-                    "this action waits for {needs} once more: {} changed since the approval",
-                    visible_line(what)
-                )
-            }
+            Self::Pending(pending) => pending.message(),
             Self::Expired { .. } => "nobody approved this action in time".to_owned(),
             Self::Withdrawn { .. } => "the request was withdrawn".to_owned(),
             Self::Parked { .. } => "the gate is restarting; the request waits".to_owned(),
@@ -167,8 +178,8 @@ impl Refusal {
                 }
                 None => format!("Request {request}. No reason was given. Nothing was executed."),
             },
-            Self::Pending { request, until, .. } => {
-                format!("Request {request}, until {until}. Nothing was executed.")
+            Self::Pending(pending) => {
+                format!("Request {}, until {}. Nothing was executed.", pending.request, pending.until)
             }
             Self::Expired { request } | Self::Withdrawn { request } | Self::Parked { request } => {
                 format!("Request {request}. Nothing was executed.")
@@ -208,9 +219,10 @@ impl Refusal {
             Self::Declined { stands_until: None, .. } => {
                 "Talk to the reviewers before you ask again; do not try another way."
             }
-            Self::Pending { link, code, .. } => {
+            Self::Pending(pending) => {
                 return format!(
-                    "Approve at {link} (code {code}), then repeat the same statement: it runs once."
+                    "Approve at {} (code {}), then repeat the same statement: it runs once.",
+                    pending.link, pending.code
                 );
             }
             Self::Expired { .. } => "Repeat the same action to ask again.",

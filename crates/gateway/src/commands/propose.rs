@@ -199,7 +199,7 @@ fn options(arguments: &Arguments) -> String {
     let mut all = vec![("mode", if arguments.park { "park" } else { "hold" }.to_owned())];
     all.extend(arguments.reason.clone().map(|reason| ("reason", reason)));
     all.extend(arguments.rows_max.map(|rows| ("rows_max", rows.to_string())));
-    let escaped = |value: &str| value.replace('\\', "\\\\").replace(' ', "\\ ").replace('\n', "\\ ");
+    let escaped = |value: &str| value.replace('\\', "\\\\").replace([' ', '\n'], "\\ ");
     let settings = all.iter().map(|(name, value)| format!("-c countersign.{name}={}", escaped(value)));
     settings.collect::<Vec<_>>().join(" ")
 }

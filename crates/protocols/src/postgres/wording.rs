@@ -4,7 +4,7 @@
 use super::codec::write::{self, Report, Severity};
 use bytes::BytesMut;
 use countersign_core::lifecycle::Record;
-use countersign_core::refusal::Refusal;
+use countersign_core::refusal::{Pending, Refusal};
 use countersign_core::request::Terms;
 use countersign_core::view::visible_line;
 use countersign_desk::Waiting;
@@ -20,7 +20,7 @@ pub const fn sqlstate(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Withdrawn { .. } => "57014",
         // Of the class of what is refused, and told apart from it: the same statement may run later.
-        Refusal::Pending { .. } => PENDING,
+        Refusal::Pending(_) => PENDING,
         Refusal::Unavailable { .. } => "58000",
         Refusal::Unsupported { .. } => "0A000",
         Refusal::Invalid { absent: false, .. } => "42601",
@@ -86,14 +86,14 @@ pub fn held(out: &mut BytesMut, waiting: &Waiting, public_url: &str, what_change
 /// The answer to a client that does not wait.
 pub fn pending(record: &Record, public_url: &str, changed: Option<String>) -> Refusal {
     let terms = &record.terms;
-    Refusal::Pending {
+    Refusal::Pending(Box::new(Pending {
         request: terms.id.clone(),
         needs: needs(terms),
         until: record.deadline().unwrap_or(terms.expires_at),
         link: format!("{public_url}/requests/{}", terms.id),
         code: terms.digest().map(|digest| digest.short()).unwrap_or_default(),
         changed,
-    }
+    }))
 }
 
 fn needs(terms: &Terms) -> String {
