@@ -23,9 +23,9 @@ async fn psql_copies_a_file_in_and_waits_where_people_decide() {
     let done = house.run(&copy).await.unwrap();
     assert!(done.stdout.contains("COPY 5000") && done.stdout.contains("on"), "{done:?}");
     assert_eq!(scores(&house, 9_400_000).await, "5000");
-    // Inline data of a script, into a table of others.
-    let script =
-        "COPY products FROM STDIN (FORMAT csv);\n9401,psql-1,\"a, b\",5\n9402,psql-2,c,6\n\\.\nSELECT 'on';";
+    // Inline data of a script, into a table of others. As text: from 18 on a server takes the mark of the end that an older
+    // psql sends for a row of CSV.
+    let script = "COPY products FROM STDIN;\n9401\tpsql-1\ta, b\t5\n9402\tpsql-2\tc\t6\n\\.\nSELECT 'on';";
     let mut psql = house.start(script).unwrap();
     house.approve(&Held::seen_by(&psql).await.unwrap().id).await.unwrap();
     psql.ended(WITHIN).await.unwrap();
@@ -44,9 +44,23 @@ fn program(name: &str, house: &House) -> Command {
     command
 }
 
+async fn dumper_is_older(house: &House) -> bool {
+    let said =
+        Command::new(scratch_pg::program("pg_dump").unwrap()).arg("--version").output().unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    let major =
+        |text: &str| text.split('.').next().and_then(|major| major.parse::<u32>().ok()).expect("a version");
+    let dumper = said.split_whitespace().nth(2).expect("a version");
+    major(dumper) < major(&house.truth("SHOW server_version").await.unwrap())
+}
+
 #[tokio::test]
 async fn a_dump_of_rows_is_restored_through_the_gate() {
     let house = own_house("").await;
+    if dumper_is_older(&house).await {
+        println!("pg_dump refuses a server that is newer than itself");
+        return;
+    }
     let count = "SELECT count(*) FROM features.churn";
     let all = house.truth(count).await.unwrap();
     for format in ["custom", "plain"] {

@@ -32,7 +32,12 @@ use shared::own_house;
 
 /// A house whose agent has a table of its own that is called like one which is not: `features.order_items`.
 async fn house_with_a_twin() -> House {
-    let mut house = own_house("").await;
+    house_with_a_twin_and("").await
+}
+
+/// The same with more lines of configuration.
+async fn house_with_a_twin_and(more: &str) -> House {
+    let mut house = own_house(more).await;
     house.stop().await.unwrap();
     house.change("CREATE TABLE features.order_items (LIKE order_items)").await.unwrap();
     house.change("ALTER TABLE features.order_items OWNER TO shop_rw").await.unwrap();

@@ -1,6 +1,7 @@
 //! A session without a connection to the server is the same session: one is opened when it is needed, given back while
 //! people decide, and opened again as it was.
 
+use super::{MARK, house_with_a_twin_and, marked};
 use crate::shared::raw::extended::{SYNC, bind, cells, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
 use crate::shared::{Driver, own_house, until};
@@ -147,4 +148,25 @@ async fn a_statement_prepared_before_the_hold_runs_after_it_byte_by_byte() {
     let said = raw.ask(&[&bind("", "kept"), &execute("", 0), &SYNC]).await;
     assert_eq!((tags(&said).as_str(), cells(&said)), ("2DCZ", vec!["7".to_owned()]));
     assert_eq!(tags(&raw.ask(&[&run("SELECT 1"), &SYNC]).await), "12DCZ");
+}
+
+#[tokio::test]
+async fn what_names_mean_is_asked_anew_of_another_connection() {
+    let house = house_with_a_twin_and(SCARCE).await;
+    house.change("ALTER ROLE shop_rw SET search_path = features, public").await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    assert_eq!(tags(&raw.ask(&[&query(MARK)]).await), "CZ", "the agent's own table");
+    drop(raw);
+    // What it wrote would keep it on its connection: another session has left nothing.
+    let mut raw = Raw::login(&house).await;
+    assert_eq!(cells(&raw.ask(&[&query("SELECT 1")]).await), ["1"]);
+    raw.send(&query("DELETE FROM public.support_tickets WHERE id = 8")).await;
+    let id = raw.held().await.id;
+    until("it is given back", async || connections(&house).await == "0").await;
+    house.change("ALTER ROLE shop_rw RESET search_path").await.unwrap();
+    house.deny(&id, "no").await.unwrap();
+    raw.until(b'Z').await;
+    raw.send(&query(MARK)).await;
+    raw.held().await;
+    assert_eq!(marked(&house, "public.order_items").await, "0", "it means another table now, and waits");
 }

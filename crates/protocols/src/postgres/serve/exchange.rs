@@ -168,7 +168,9 @@ impl Connection {
     }
 
     async fn ask_until(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
-        Box::pin(self.connected()).await?;
+        if !self.server.is_open() {
+            Box::pin(self.connected()).await?;
+        }
         // A cancel request means what the client runs, and never a question of the gate's own.
         self.signal.begin_asking().await;
         let answer = Box::pin(self.exchange(messages, until)).await;
@@ -269,6 +271,10 @@ impl Connection {
 
     /// Asks the server for whatever decides how names are resolved, where it may have changed.
     pub(super) async fn refresh_state(&mut self) -> Result<(), Ended> {
+        // Another connection may begin otherwise than the last one: the state is that of the one that will be used.
+        if !self.server.is_open() {
+            Box::pin(self.connected()).await?;
+        }
         let stale = self.session.state_is_stale || std::mem::take(&mut self.replies.settings_changed);
         if !stale || self.session.status == TransactionStatus::Failed {
             return Ok(());

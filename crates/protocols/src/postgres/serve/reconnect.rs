@@ -36,6 +36,7 @@ impl Connection {
             write::parameter_status(&mut self.out, name, value);
         }
         self.told = began.parameters;
+        self.session.state_is_stale = true;
         match self.given_back.take() {
             Some(settings) => self.restore(&settings).await,
             None => Ok(()),
