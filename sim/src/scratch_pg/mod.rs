@@ -166,6 +166,30 @@ impl ScratchPg {
         self.server.ended(STOP_WITHIN).await.map(drop)
     }
 
+    /// Ends the server as a power cut would.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub async fn crash(&mut self) -> Result<()> {
+        // QUIT is PostgreSQL's immediate shutdown: nothing is finished, and the next start recovers.
+        self.server.signal("QUIT")?;
+        self.server.ended(STOP_WITHIN).await.map(drop)
+    }
+
+    /// Starts the server again as a replica that is promoted at once: the same data on another timeline, as after a
+    /// failover.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn fail_over(&mut self) -> Result<()> {
+        let signal = self.folder.join("data/standby.signal");
+        scratch::write_private(&signal, "")?;
+        Unprivileged::find()?.own(&signal)?;
+        self.start_again().await?;
+        self.superuser("postgres").await?.simple_query("SELECT pg_promote()").await?;
+        Ok(())
+    }
+
     /// Starts the server again that was stopped or killed, on the same folder and port.
     ///
     /// # Errors
@@ -230,7 +254,7 @@ async fn launch(
         stdin: false,
     };
     let server = Running::spawn(command, keep)?;
-    let ready = |line: &str| line.contains("database system is ready to accept connections");
+    let ready = |line: &str| line.contains("database system is ready to accept ");
     server
         .line(Output::Err, START_WITHIN, ready)
         .await

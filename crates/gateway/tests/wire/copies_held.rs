@@ -225,3 +225,30 @@ async fn what_the_server_does_not_expect_any_more_is_never_sent_to_it() {
     assert_eq!(products(&house, 8_701).await, "0");
     assert_eq!(cells(&raw.ask(&[&query("SELECT 7")]).await), ["7"]);
 }
+
+#[tokio::test]
+async fn a_copy_that_the_server_refuses_before_it_reads_leaves_everybody_in_step() {
+    let house = own_house("").await;
+    let freeze = "COPY products FROM STDIN (FREEZE)";
+    for (id, within) in [(8_901, false), (8_902, true)] {
+        let mut raw = Raw::login(&house).await;
+        if within {
+            raw.ask(&[&query("BEGIN")]).await;
+        }
+        raw.send(&[parse("", freeze), bind("", ""), execute("", 0), SYNC.to_vec()].concat()).await;
+        raw.until(b'G').await;
+        // All that follows is there before the answer is.
+        let ahead = [query("ROLLBACK"), query("SELECT 7"), query("SELECT 8")].concat();
+        raw.send(&[&data(&product(id))[..], &done(), &SYNC, &ahead].concat()).await;
+        let held = raw.held().await;
+        house.approve(&held.id).await.unwrap();
+        let said = raw.until(b'Z').await;
+        assert_eq!((sqlstate(&said).as_deref(), tags(&said).as_str()), (Some("55000"), "EZ"), "{said:?}");
+        assert_eq!(said.last().unwrap().body, if within { b"E" } else { b"I" });
+        assert_eq!(raw.until(b'Z').await.last().unwrap().body, b"I");
+        assert_eq!(cells(&raw.until(b'Z').await), ["7"]);
+        assert_eq!(cells(&raw.until(b'Z').await), ["8"]);
+        house.shown_as(&held.id, "rolled back").await.unwrap();
+        assert_eq!(products(&house, id).await, "0");
+    }
+}

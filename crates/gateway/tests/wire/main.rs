@@ -5,6 +5,7 @@
 mod allowed;
 mod approved;
 mod cancels;
+mod chaos;
 mod copies;
 mod copies_held;
 mod copies_of_clients;

@@ -291,6 +291,50 @@ async fn an_approval_is_not_claimed_where_the_transaction_has_defined_something(
     assert_eq!(tags(&raw.ask(&[&define]).await), "CZ");
     let said = raw.ask(&[&delete]).await;
     assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    let error = said.iter().find(|message| message.tag == b'E').and_then(|error| error.field(b'D'));
+    assert!(
+        !error.unwrap_or_default().contains("as one plan"),
+        "not for the approval that was used: {said:?}"
+    );
     raw.ask(&[&query("ROLLBACK")]).await;
     assert_eq!(items(&house, 223).await, "1");
+}
+
+#[tokio::test]
+async fn the_row_at_which_a_cursor_stands_is_put_before_nobody() {
+    let house = house().await;
+    let mut raw = parking(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&query("DECLARE c CURSOR FOR SELECT id FROM order_items WHERE id = 241")]).await;
+    raw.ask(&[&query("FETCH c")]).await;
+    let said = raw.ask(&[&query("DELETE FROM order_items WHERE CURRENT OF c")]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    assert!(detail(&said).contains("cursor"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_a_savepoint_has_undone_is_not_said_to_be_committed() {
+    let house = house().await;
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN")]).await;
+    raw.ask(&[&query("SAVEPOINT s")]).await;
+    raw.send(&query("DELETE FROM order_items WHERE id = 242")).await;
+    let id = raw.held().await.id;
+    house.approve(&id).await.unwrap();
+    assert_eq!(tags(&raw.until(b'Z').await), "CZ");
+    raw.ask(&[&query("ROLLBACK TO s")]).await;
+    raw.ask(&[&query("COMMIT")]).await;
+    house.shown_as(&id, "rolled back").await.unwrap();
+    assert_eq!(items(&house, 242).await, "1");
+}
+
+#[tokio::test]
+async fn an_approval_is_claimed_under_the_name_that_the_text_could_read() {
+    let house = house().await;
+    let mut raw = parking(&house).await;
+    let sql = query("DELETE FROM order_items WHERE id = 243 AND current_setting('application_name') = 'one'");
+    raw.ask(&[&query("SET application_name = 'one'")]).await;
+    let id = named(&raw.ask(&[&sql]).await);
+    raw.ask(&[&query("SET application_name = 'two'")]).await;
+    assert_ne!(named(&raw.ask(&[&sql]).await), id, "under another name it is another request");
 }

@@ -153,3 +153,27 @@ async fn what_cannot_be_one_transaction_is_no_plan_and_a_misspelt_step_asks_nobo
     }
     assert_eq!(house.command(&["requests", "list", "--json"]).await.unwrap().lines().count(), 0);
 }
+
+#[tokio::test]
+async fn what_an_earlier_step_would_make_harmless_is_not_run_to_be_counted() {
+    let house = own_house("").await;
+    let code = "CREATE FUNCTION public.leaves_a_mark() RETURNS int LANGUAGE plpgsql AS \
+                'BEGIN RAISE LOG ''a mark was left''; RETURN 1; END'";
+    house.change(code).await.unwrap();
+    house.change("CREATE VIEW public.danger AS SELECT public.leaves_a_mark() AS id").await.unwrap();
+    house.change("GRANT SELECT ON public.danger TO shop_rw").await.unwrap();
+    let plans = [
+        "DROP VIEW public.danger; CREATE TABLE public.danger (id int); SELECT id FROM public.danger",
+        "CREATE TEMP TABLE danger (id int); SELECT id FROM danger",
+    ];
+    for plan in plans {
+        let mut raw = Raw::login(&house).await;
+        raw.send(&query(plan)).await;
+        let id = raw.held().await.id;
+        house.deny(&id, "no").await.unwrap();
+        raw.until(b'Z').await;
+    }
+    let log = house.server.log_until_now().await.unwrap();
+    let marks = log.iter().filter(|line| line.contains("LOG:  a mark was left")).count();
+    assert_eq!(marks, 0, "nothing of it ran");
+}

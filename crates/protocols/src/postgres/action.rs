@@ -175,6 +175,14 @@ pub fn effect(site: &Site<'_>, session: &Session, action: &ClientAction, analysi
     if session.is_its_own {
         settings.insert("session".to_owned(), site.session.to_string());
     }
+    // Who may claim is the whole chain that people were shown.
+    if let Some(pipeline) = &site.principal.pipeline {
+        settings.insert("pipeline".to_owned(), pipeline.to_string());
+    }
+    // A text can read what the client calls itself.
+    if action.text.to_ascii_lowercase().contains("setting") {
+        settings.insert("application_name".to_owned(), session.application.clone().unwrap_or_default());
+    }
     settings.extend(session.values.iter().map(|setting| (setting.name.clone(), setting.value.clone())));
     Effect {
         gate: "postgres".to_owned(),

@@ -86,6 +86,8 @@ pub struct Rows {
     pub over: bool,
     /// What the client was told that a COPY expects, where its data is kept already.
     pub announced: Option<CopyShape>,
+    // The server has asked for that data.
+    pub(super) is_fed: bool,
     analysis: Arc<Analysis>,
     text: Arc<str>,
     epoch: u64,
@@ -146,6 +148,7 @@ impl Rows {
             failed: false,
             over: false,
             announced: None,
+            is_fed: false,
             analysis: Arc::clone(analysis),
             text: Arc::clone(text),
             epoch,
@@ -207,6 +210,12 @@ impl Rows {
             Some(shape) if fits(shape) => DataFrom::Kept,
             Some(_) => DataFrom::Nobody,
         })
+    }
+
+    /// Whether a Sync is still to be sent behind it: that of kept data follows the data, and the server would pass over any
+    /// before, or answer it too.
+    pub(super) fn owes_sync(&self) -> bool {
+        !self.simple && self.announced.is_some() && !self.is_fed
     }
 
     /// Whether the last statement of the text has been answered.

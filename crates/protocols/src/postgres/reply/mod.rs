@@ -261,6 +261,7 @@ impl Replies {
                     return Err(ReplyError::Unasked('G'));
                 };
                 let from = rows.data_from(&response).ok_or(ReplyError::Unasked('G'))?;
+                rows.is_fed = true;
                 if from == DataFrom::Client {
                     out.extend_from_slice(frame);
                 }
@@ -284,7 +285,8 @@ impl Replies {
                 }
                 Ok(())
             }
-            b'Z' if rows.simple => {
+            // One that belongs to something else would be taken for the end of what has not been answered.
+            b'Z' if rows.simple && (rows.failed || rows.is_answered()) => {
                 if !rows.keep_back {
                     out.extend_from_slice(frame);
                 }
@@ -304,6 +306,11 @@ impl Replies {
         self.fatal |= matches!(fields.severity().as_ref(), "FATAL" | "PANIC");
         self.failed = true;
         self.cut = self.reading.take().or(self.cut);
+        let before_sync = self.queue.iter().take_while(|expect| !matches!(expect, Expect::Ready { .. }));
+        let owes_sync = |expect: &Expect| matches!(expect, Expect::Rows(rows) if rows.owes_sync());
+        if self.cut.is_none() && before_sync.into_iter().any(owes_sync) {
+            self.cut = Some(Reading { simple: false, from: DataFrom::Kept });
+        }
         let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over);
         if !quiet {
             if self.scrubs() {

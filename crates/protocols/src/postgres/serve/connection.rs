@@ -10,7 +10,9 @@ use super::accept::{AgentPlace, Shared};
 use super::cancels::{CancelPlace, CancelSignal};
 use super::client::{ClientStream, make_room, shrink};
 use super::copying::Copying;
+use super::exchange::UNDONE;
 use super::facts::{Change, Facts, Snapshot};
+use super::fate;
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
 use super::server::{Parameters, Server, ServerError};
@@ -113,6 +115,8 @@ pub(super) struct Connection {
     pub(super) state_id: Option<(SessionState, u64, StateId)>,
     pub(super) so_far: SoFar,
     pub(super) signal: Arc<CancelSignal>,
+    /// Which server an action was last claimed at.
+    pub(super) answers_as: Option<String>,
     /// COMMIT of an approved action is on its way: from here on its end is unknown unless the server says.
     pub(super) commit_sent: bool,
     /// A change of definitions is being committed: everybody else waits for it.
@@ -208,6 +212,7 @@ impl Connection {
             state_id: None,
             so_far: SoFar::default(),
             signal: Arc::clone(&opened.cancel.signal),
+            answers_as: None,
             commit_sent: false,
             changing: None,
             copying: Copying::default(),
@@ -375,12 +380,18 @@ impl Connection {
 
     // What people approved and ran in a transaction that was never committed is undone by the server.
     async fn settle_open(&mut self) {
-        let (end, note) = if self.commit_sent {
-            (End::Unknown, "the connection was lost while it was committed")
-        } else {
-            (End::RolledBack, "the connection ended before COMMIT")
+        let executions = std::mem::take(&mut self.session.transaction.executions);
+        let (end, note) = match self.session.transaction.ran_as.take() {
+            _ if !self.commit_sent => (End::RolledBack, "the connection ended before COMMIT"),
+            Some(ran_as) if !executions.is_empty() => {
+                Box::pin(fate::ask(self.server.config(), &ran_as, self.shared.stop.clone())).await
+            }
+            _ => (End::Unknown, "the connection was lost while it was committed"),
         };
-        for execution in std::mem::take(&mut self.session.transaction.executions) {
+        let undone = std::mem::take(&mut self.session.transaction.undone);
+        let undone = undone.into_iter().map(|(execution, end)| (execution, end, UNDONE));
+        let executions = executions.into_iter().map(|execution| (execution, end, note));
+        for (execution, end, note) in undone.chain(executions) {
             let report = Report { end, note: note.to_owned() };
             if let Err(refusal) = self.shared.desk.finish(execution, report).await {
                 tracing::error!(refusal = refusal.code(), "an execution could not be settled");

@@ -330,6 +330,10 @@ impl Connection {
         let idle = !self.pipeline.open && self.session.status == TransactionStatus::Idle;
         if committed.is_some() || idle {
             let executions = std::mem::take(&mut self.session.transaction.executions);
+            for (execution, end) in std::mem::take(&mut self.session.transaction.undone) {
+                let report = Report { end, note: UNDONE.to_owned() };
+                self.shared.desk.finish(execution, report).await.map_err(Ended::Refused)?;
+            }
             for execution in executions {
                 let (end, note) = match committed {
                     Some(true) => (End::Committed, "committed with its transaction"),
@@ -350,6 +354,9 @@ impl Connection {
         Ok(())
     }
 }
+
+/// What is noted of an action that ROLLBACK TO SAVEPOINT has undone.
+pub(super) const UNDONE: &str = "undone by ROLLBACK TO SAVEPOINT";
 
 /// Where the answer to a question of our own ends.
 #[derive(Clone, Copy, PartialEq, Eq)]

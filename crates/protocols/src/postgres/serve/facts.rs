@@ -295,7 +295,8 @@ async fn fingerprint(upstream: &mut Upstream) -> Result<String, FactsError> {
 
 type Table = Vec<Vec<Option<String>>>;
 
-async fn query(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
+/// Asks over a connection of its own.
+pub(super) async fn query(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
     tokio::time::timeout(ANSWER_WAIT_MAX, ask(upstream, sql)).await.map_err(|_| FactsError::Timeout)?
 }
 

@@ -4,6 +4,7 @@
 use super::super::action::ClientAction;
 use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Finished, Rows};
+use super::super::session::RanAs;
 use super::super::session::defines;
 use super::connection::{Connection, Ended};
 use super::held::{Forward, HeldEnd};
@@ -90,8 +91,12 @@ impl Connection {
             Forward::Simple(_) => self.replies.expect(Expect::Rows(Box::new(rows))),
             Forward::Extended { expect, .. } => {
                 expect.into_iter().for_each(|e| self.replies.expect(e));
+                // That of a COPY follows its data: one before it the server passes over, or answers, as it comes.
+                match rows.announced {
+                    Some(_) => write_frontend::flush(&mut self.upout),
+                    None => write_frontend::sync(&mut self.upout),
+                }
                 self.replies.expect(Expect::Rows(Box::new(rows)));
-                write_frontend::sync(&mut self.upout);
                 self.replies.expect(Expect::Ready { show: false });
             }
         }
@@ -128,6 +133,9 @@ impl Connection {
         } else {
             None
         };
+        let number = transaction.as_ref().and_then(|number| number.parse().ok());
+        let ran_as = number.zip(self.answers_as.clone());
+        self.session.transaction.ran_as = ran_as.map(|(transaction, server)| RanAs { transaction, server });
         if let Err(refusal) = self.shared.desk.executed(&execution, transaction, rows).await {
             if wrap {
                 self.roll_back().await?;
@@ -140,9 +148,14 @@ impl Connection {
             if analysis.statements.iter().any(defines) {
                 self.begin_change();
             }
+            // Where its answer is lost, what became of it is asked when the session ends.
+            self.session.transaction.executions.push(execution);
             self.commit_sent = true;
             let committed = self.ask("COMMIT").await?;
             self.commit_sent = false;
+            let Some(execution) = self.session.transaction.executions.pop() else {
+                return Err(Ended::State("an approved action was settled twice"));
+            };
             self.has_ended()?;
             if committed.failed.is_some() || !committed.committed {
                 self.report(execution, End::RolledBack, "the server refused to commit it").await?;

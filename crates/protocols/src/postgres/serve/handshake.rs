@@ -86,7 +86,7 @@ pub(super) async fn open(
     peer: SocketAddr,
     shared: &Arc<Shared>,
 ) -> Result<Option<Box<Opened>>, HandshakeError> {
-    let Ok(_permit) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
+    let Ok(permit) = Arc::clone(&shared.handshakes).try_acquire_owned() else {
         return Err(HandshakeError::Told(
             "53300",
             "too many connections authenticate at once",
@@ -98,7 +98,11 @@ pub(super) async fn open(
     };
     let Opening::Startup(startup) = startup::parse_startup(&packet)? else { return Ok(None) };
     match admit(&mut client, &mut inbuf, &startup, peer, shared).await {
-        Ok(admitted) => Ok(Some(Box::new(connect(client, inbuf, admitted, peer, shared).await?))),
+        Ok(admitted) => {
+            // Who it is is known: what it waits for now keeps no stranger out.
+            drop(permit);
+            Ok(Some(Box::new(connect(client, inbuf, admitted, peer, shared).await?)))
+        }
         Err(error) => {
             if let HandshakeError::Told(code, message, _) = &error {
                 let mut out = BytesMut::new();

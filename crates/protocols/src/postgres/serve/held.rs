@@ -107,6 +107,11 @@ impl Connection {
                     Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
                 };
                 if let Some(refusal) = Box::pin(self.connected_again()).await? {
+                    // What people have approved stays, for whoever repeats it.
+                    let refusal = match waiting.park().await {
+                        Ok(record) => self.pending(&record, None),
+                        Err(_) => refusal,
+                    };
                     return Ok(HeldEnd::Refused(refusal));
                 }
             }
@@ -185,6 +190,8 @@ impl Connection {
         self.session.state_is_stale = true;
         self.refresh_state().await?;
         self.read_values().await?;
+        let between = self.session.transaction.suspended || !self.is_within_transaction();
+        self.answers_as = if between { self.which_server().await? } else { None };
         match self.analyse_whole(action).await {
             Ok(analysis) => {
                 let judged = self.judge(&analysis, action);
@@ -206,7 +213,7 @@ impl Connection {
                 return Ok(Some("the transaction has already changed something".to_owned()));
             }
             if !self.ask("COMMIT").await?.committed {
-                return Ok(Some("the transaction that has only read could not be ended".to_owned()));
+                return Err(Ended::State("a transaction that has only read could not be ended"));
             }
             self.session.transaction.suspended = true;
         }
@@ -307,6 +314,9 @@ pub(super) fn cannot_be_asked(analysis: &Analysis) -> Option<String> {
                 | What::TwoPhase
         )
     };
+    if analysis.statements.iter().any(|statement| statement.by_cursor) {
+        return Some("which row a cursor stands at cannot be shown: name the row by its key".to_owned());
+    }
     if analysis.statements.len() > 1 && analysis.statements.iter().any(|s| controls(&s.what)) {
         return Some("the message mixes transaction commands with an action that needs approval".to_owned());
     }

@@ -9,6 +9,7 @@ mod copying;
 mod exchange;
 mod extended;
 mod facts;
+mod fate;
 mod granted;
 mod handshake;
 mod held;

@@ -3,13 +3,14 @@
 
 use super::super::codec::{TransactionStatus, write, write_frontend};
 use super::super::session::{PLACEHOLDERS_MAX, Session};
-use super::connection::{Connection, Ended};
+use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
 use super::exchange::{OWN_NAME, Until};
 use super::server::ServerError;
 use crate::sql::session::TempObjects;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
 use std::time::Duration;
+use tokio::io::AsyncReadExt;
 
 /// Statements that are prepared again for a session; one that has more keeps its connection.
 const PREPARED_AGAIN_MAX: usize = 64;
@@ -45,12 +46,22 @@ impl Connection {
 
     /// As [`Self::connected`], for what people have approved: a server that is away for a moment is waited for.
     pub(super) async fn connected_again(&mut self) -> Result<Option<Refusal>, Ended> {
+        let mut stop = self.shared.stop.clone();
         for _ in 0..TRIES_MAX {
             match self.connected().await {
                 Ok(()) => return Ok(None),
                 Err(Ended::Unreachable(error @ ServerError::Upstream(_))) => {
                     tracing::warn!(session = %self.id, %error, "an approved action waits for the server");
-                    tokio::time::sleep(TRY_AGAIN_AFTER).await;
+                    let may_read_ahead = self.inbuf.len() < AHEAD_BYTES_MAX;
+                    tokio::select! {
+                        () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
+                        () = stopped(&mut stop) => return Err(Ended::Stopping),
+                        read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
+                            if !matches!(read, Ok(1..)) {
+                                return Err(Ended::Client);
+                            }
+                        }
+                    }
                 }
                 Err(Ended::Unreachable(_)) => break,
                 Err(other) => return Err(other),

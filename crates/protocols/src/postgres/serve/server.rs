@@ -45,6 +45,11 @@ impl Server {
         Self { config: Box::new(config), stream: None, place: None }
     }
 
+    /// How it is opened.
+    pub(super) fn config(&self) -> &UpstreamConfig {
+        &self.config
+    }
+
     /// Whether there is a connection.
     pub(super) const fn is_open(&self) -> bool {
         self.stream.is_some()

@@ -80,15 +80,26 @@ impl Connection {
                 reads.push(Read { impact, missing: BTreeSet::new(), statement: None, segments });
                 continue;
             };
+            // What is counted is what stands there now: another may be behind a name that an earlier step gives a meaning.
+            let counted = match Arc::ptr_eq(&known, &self.snapshot.known) {
+                true => alone.statements.first().cloned(),
+                false => self.first_as_it_stands(&part).await,
+            };
+            let counted = counted.filter(|_| follows);
             let statement = alone.statements.first().filter(|_| follows).cloned();
             let impact = if follows { alone.joined.clone() } else { whole.impact.clone() };
             follows &= !shifts_names(whole);
             if follows && statement.as_ref().is_some_and(defines) {
                 (known, session) = self.after_step(part, known, session).await;
             }
-            reads.push(Read { impact, missing: alone.missing, statement, segments: alone.segments });
+            reads.push(Read { impact, missing: alone.missing, statement: counted, segments: alone.segments });
         }
         reads
+    }
+
+    async fn first_as_it_stands(&self, part: &Arc<str>) -> Option<Statement> {
+        let real = self.analyse_step(part, &self.snapshot.known, &self.session.state).await?;
+        real.statements.into_iter().next()
     }
 
     async fn analyse_step(

@@ -2,12 +2,14 @@
 //! to be asked again. Pure.
 
 use super::{
-    OPENING_MAX, PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, Session, Transaction,
+    OPENING_MAX, PLACEHOLDERS_MAX, PREPARED_BYTES_MAX, PREPARED_MAX, Prepared, SAVEPOINTS_MAX, Session,
+    Transaction,
 };
 use crate::postgres::codec::TransactionStatus;
 use crate::postgres::reply::{Ran, Then};
 use crate::sql::{Analysis, Statement, What};
 use countersign_core::kind::Kind;
+use countersign_core::lifecycle::End;
 
 impl Session {
     /// Whether one more statement of this length may be kept.
@@ -113,6 +115,7 @@ impl Session {
     fn ran_one(&mut self, statement: &Statement, text: &str, epoch: u64) {
         self.is_its_own |= defines(statement);
         self.has_left_more |= !can_be_repeated(statement);
+        self.transaction.follow_savepoints(&statement.what);
         // What was defined before it in the same text decides what it means.
         let epoch = if self.state.definitions_in_doubt { 0 } else { epoch };
         if let What::Reset { name: None } | What::Discard { all: true, .. } = &statement.what {
@@ -188,8 +191,9 @@ impl Session {
         // Within a transaction BEGIN only warns, and sets what it names.
         if self.status != TransactionStatus::Open {
             let executions = std::mem::take(&mut self.transaction.executions);
+            let undone = std::mem::take(&mut self.transaction.undone);
             let only_reads = self.only_reads_since_ready;
-            self.transaction = Transaction { only_reads, executions, ..Transaction::default() };
+            self.transaction = Transaction { only_reads, executions, undone, ..Transaction::default() };
             self.status = TransactionStatus::Open;
         }
         self.transaction.opening.push(text.to_owned());
@@ -236,6 +240,34 @@ pub fn leaves_no_trace(statement: &Statement) -> bool {
         What::Begin { .. } | What::SetTransaction { session: false } | What::Show { .. }
     );
     statement.proven_read || begins
+}
+
+impl Transaction {
+    // Which of the actions that people approved a savepoint takes back with it.
+    fn follow_savepoints(&mut self, what: &What) {
+        let last =
+            |savepoints: &[(String, usize)], name: &str| savepoints.iter().rposition(|(of, _)| of == name);
+        match what {
+            What::Savepoint { name } if self.savepoints.len() < SAVEPOINTS_MAX => {
+                self.savepoints.push((name.clone(), self.executions.len()));
+            }
+            What::Release { name } => {
+                if let Some(at) = last(&self.savepoints, name) {
+                    self.savepoints.truncate(at);
+                }
+            }
+            What::RollbackTo { name } => {
+                let found = last(&self.savepoints, name);
+                let before = found.and_then(|at| self.savepoints.get(at)).map(|(_, before)| *before);
+                // Of one that was not followed nobody knows what ran before it.
+                let end = if before.is_some() { End::RolledBack } else { End::Unknown };
+                self.savepoints.truncate(found.map_or(0, |at| at + 1));
+                let stands = before.unwrap_or(0).min(self.executions.len());
+                self.undone.extend(self.executions.drain(stands..).map(|execution| (execution, end)));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Whether all that a statement leaves at the server can be given to another connection too.

@@ -12,12 +12,15 @@ use crate::sql::Analysis;
 use crate::sql::session::SessionState;
 use crate::sql::shape::StateId;
 use countersign_core::effect::Param;
+use countersign_core::lifecycle::End;
 use countersign_desk::Execution;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
 /// Prepared statements that one session may keep.
 pub const PREPARED_MAX: usize = 10_000;
+/// Savepoints of one transaction that are followed.
+pub const SAVEPOINTS_MAX: usize = 1_000;
 /// Bytes of their texts and types.
 pub const PREPARED_BYTES_MAX: usize = 64 << 20;
 /// Bytes of the values of portals that one session may keep, beside the one that is bound.
@@ -94,6 +97,15 @@ pub struct Setting {
     pub changed: bool,
 }
 
+/// A transaction, by its number and the server that gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RanAs {
+    /// Its number (`xid8`).
+    pub transaction: u64,
+    /// The server, as it names itself.
+    pub server: String,
+}
+
 /// The transaction as the client sees it.
 #[derive(Default)]
 pub struct Transaction {
@@ -106,6 +118,12 @@ pub struct Transaction {
     pub has_read: bool,
     /// It is open for the client, but the gate has ended it at the server while people decide.
     pub suspended: bool,
+    /// What it is at the server, once an action that people approved has run in it.
+    pub ran_as: Option<RanAs>,
+    /// Its savepoints, and how many actions that people approved had run before each.
+    pub savepoints: Vec<(String, usize)>,
+    /// Actions that people approved and that ROLLBACK TO SAVEPOINT has undone, or may have.
+    pub undone: Vec<(Execution, End)>,
     /// Actions that people approved and that ran in it; settled with it.
     pub executions: Vec<Execution>,
 }

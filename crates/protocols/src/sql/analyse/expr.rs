@@ -33,9 +33,9 @@ impl Walk<'_> {
                     self.may_be_odd();
                 }
             }
+            NodeEnum::CurrentOfExpr(_) => self.by_cursor = true,
             NodeEnum::SetToDefault(_)
             | NodeEnum::SqlvalueFunction(_)
-            | NodeEnum::CurrentOfExpr(_)
             | NodeEnum::Integer(_)
             | NodeEnum::Float(_)
             | NodeEnum::Boolean(_)

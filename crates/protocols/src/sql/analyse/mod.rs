@@ -251,6 +251,7 @@ impl Text<'_> {
             near_labels: walk.near_labels(),
             opaque_because: walk.opaque.iter().cloned().collect(),
             runs_prepared: walk.runs_prepared,
+            by_cursor: walk.by_cursor,
             fixes: walk.fixes.take(),
             impact,
             what,

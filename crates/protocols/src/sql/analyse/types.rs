@@ -101,6 +101,8 @@ pub struct Statement {
     pub opaque_because: Vec<String>,
     /// It runs a prepared statement within something else (EXPLAIN, CREATE TABLE AS): its text does not say what runs.
     pub runs_prepared: bool,
+    /// It means the row at which a cursor stands (`WHERE CURRENT OF`): its text does not say which.
+    pub by_cursor: bool,
     /// A setting that it would change, or may, to where nothing is understood any more.
     pub fixes: Option<String>,
 }

@@ -35,6 +35,7 @@ pub(super) struct Walk<'a> {
     pub(super) plain: bool,
     /// A prepared statement is run within something else.
     pub(super) runs_prepared: bool,
+    pub(super) by_cursor: bool,
     pub(super) fixes: Option<String>,
     /// Rows come back.
     pub(super) rows: bool,
@@ -96,6 +97,7 @@ impl<'a> Walk<'a> {
             derived: false,
             plain: false,
             runs_prepared: false,
+            by_cursor: false,
             fixes: None,
             rows: false,
             functions: BTreeSet::new(),
