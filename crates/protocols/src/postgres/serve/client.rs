@@ -30,9 +30,12 @@ pub(super) fn make_more_room(buffer: &mut BytesMut) {
     }
 }
 
+/// What a session keeps to read into and to write from, so that results of a usual size take no new room each time.
+const KEPT_BYTES_MAX: usize = 2 * STREAM_BYTES;
+
 /// Gives up what much has taken, where nothing is left of it.
 pub(super) fn shrink(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > 2 * READ_BYTES {
+    if buffer.is_empty() && buffer.capacity() > KEPT_BYTES_MAX {
         *buffer = BytesMut::new();
     }
 }
