@@ -11,6 +11,7 @@ mod copies_held;
 mod copies_of_clients;
 mod definitions;
 mod ends;
+mod flow;
 mod limits;
 mod masks;
 mod methods;

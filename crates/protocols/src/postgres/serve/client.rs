@@ -1,10 +1,10 @@
 //! The client's end of a connection, with or without TLS.
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -38,6 +38,17 @@ pub(super) fn shrink(buffer: &mut BytesMut) {
     if buffer.is_empty() && buffer.capacity() > KEPT_BYTES_MAX {
         *buffer = BytesMut::new();
     }
+}
+
+/// Reads what the client sends ahead of its turn, up to as much as may wait: a read fills all the room that there is,
+/// and the room doubles as it is used up.
+pub(super) async fn read_ahead(
+    client: &mut (impl AsyncRead + Unpin),
+    into: &mut BytesMut,
+    bytes_max: usize,
+) -> io::Result<usize> {
+    let room = bytes_max.saturating_sub(into.len());
+    client.read_buf(&mut into.limit(room)).await
 }
 
 /// A client's connection.
@@ -77,5 +88,20 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_is_read_ahead_than_may_wait_however_much_room_there_is() {
+        let sent = vec![7; 64 << 10];
+        let (mut client, mut waiting) = (sent.as_slice(), BytesMut::with_capacity(1 << 20));
+        waiting.extend_from_slice(b"before");
+        let read = read_ahead(&mut client, &mut waiting, 1_000).await.expect("a slice is read");
+        assert_eq!((read, waiting.len()), (994, 1_000));
+        assert_eq!(client.len(), sent.len() - 994);
     }
 }

@@ -6,7 +6,7 @@ use super::super::codec::{Format, Limits, TransactionStatus, write_frontend};
 use super::super::reply::DataFrom;
 use super::super::session::{Session, Setting};
 use super::super::upstream::UpstreamStream;
-use super::client::{make_more_room, make_room};
+use super::client::{make_more_room, make_room, read_ahead};
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
 use crate::sql::session::{SessionState, TempObjects};
 use crate::sql::settings;
@@ -56,7 +56,7 @@ impl Connection {
     pub(super) async fn drive(&mut self) -> Result<(), Ended> {
         let (mut sent, mut cancelled) = (0, false);
         let mut stop = self.shared.stop.clone();
-        if !self.upout.is_empty() {
+        if !self.upout.is_empty() && !self.server.is_open() {
             Box::pin(self.connected()).await?;
         }
         loop {
@@ -99,7 +99,7 @@ impl Connection {
                     }
                     Moved::Received(_) => make_more_room(&mut self.upin),
                 },
-                read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
+                read = read_ahead(&mut self.client, &mut self.inbuf, AHEAD_BYTES_MAX), if may_read_ahead => {
                     if !matches!(read, Ok(1..)) {
                         self.give_up_copy(sent).await?;
                         return Err(Ended::Client);
@@ -323,7 +323,7 @@ impl Connection {
 
     /// Settles what was answered: records of the fast lane, and approved actions whose transaction has ended.
     pub(super) async fn settle(&mut self) -> Result<(), Ended> {
-        for finished in std::mem::take(&mut self.replies.finished) {
+        for finished in self.replies.finished.drain(..) {
             self.lane.finish(finished.execution, finished.outcome);
         }
         let committed = self.replies.committed.take();

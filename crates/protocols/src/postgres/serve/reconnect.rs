@@ -3,6 +3,7 @@
 
 use super::super::codec::{TransactionStatus, write, write_frontend};
 use super::super::session::{PLACEHOLDERS_MAX, Session};
+use super::client::read_ahead;
 use super::connection::{AHEAD_BYTES_MAX, Connection, Ended, stopped};
 use super::exchange::{OWN_NAME, Until};
 use super::server::ServerError;
@@ -10,7 +11,6 @@ use crate::sql::session::TempObjects;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 
 /// Statements that are prepared again for a session; one that has more keeps its connection.
 const PREPARED_AGAIN_MAX: usize = 64;
@@ -56,7 +56,7 @@ impl Connection {
                     tokio::select! {
                         () = tokio::time::sleep(TRY_AGAIN_AFTER) => {}
                         () = stopped(&mut stop) => return Err(Ended::Stopping),
-                        read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => {
+                        read = read_ahead(&mut self.client, &mut self.inbuf, AHEAD_BYTES_MAX), if may_read_ahead => {
                             if !matches!(read, Ok(1..)) {
                                 return Err(Ended::Client);
                             }
