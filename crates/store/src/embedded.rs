@@ -79,6 +79,7 @@ impl Embedded {
             end: replayed.end,
             interval: i64::from(options.checkpoint_millis) * 1_000,
             published_at: Timestamp::from_micros(0),
+            awaited: true,
             lag: Vec::new(),
             unprojected: HashMap::new(),
         };

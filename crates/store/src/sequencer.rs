@@ -62,6 +62,8 @@ pub(crate) struct Sequencer {
     /// Microseconds between two checkpoints that nobody asked for.
     pub interval: i64,
     pub published_at: Timestamp,
+    /// Something other than records of the autonomous lane waits for a checkpoint.
+    pub awaited: bool,
     /// Leaves that the tables have not taken yet.
     pub lag: Vec<Row>,
     pub unprojected: HashMap<RequestId, u32>,
@@ -278,17 +280,20 @@ impl Sequencer {
         }
     }
 
-    /// Asks for a checkpoint when the last one is old by the log's own time, or when much waits for it.
+    /// Asks for a checkpoint when the last one is old by the log's own time, or when much waits for it. Records of the
+    /// autonomous lane alone wait for the one that is made each second: the tile that grows is written anew each time.
     fn nudge(&mut self) {
         let Some(last) = self.lag.last() else { return };
+        self.awaited |= self.lag.iter().any(|row| !matches!(row.leaf.entry, Entry::Batch { .. }));
         let (size, bytes) = {
             let growth = self.shared.growth();
             (growth.size(), growth.held_bytes())
         };
         let waiting = size - self.shared.published().map_or(0, |checkpoint| checkpoint.size);
         let old = last.leaf.t.micros().saturating_sub(self.published_at.micros()) >= self.interval;
-        if old || waiting > UNPUBLISHED_MAX || bytes > UNPUBLISHED_BYTES_MAX {
+        if (old && self.awaited) || waiting > UNPUBLISHED_MAX || bytes > UNPUBLISHED_BYTES_MAX {
             self.published_at = last.leaf.t;
+            self.awaited = false;
             self.publishing.nudge();
         }
     }

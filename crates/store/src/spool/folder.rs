@@ -26,6 +26,8 @@ pub(crate) struct Folder {
     pending: Pending,
     /// How far each file was read.
     read: HashMap<u64, u64>,
+    /// Room to read into.
+    bytes: Vec<u8>,
 }
 
 /// What an earlier process left in its spools.
@@ -70,9 +72,9 @@ impl Folder {
         workers.disk().sync(&file.file).map_err(|error| fatal(error.to_string()))?;
         while *read < file.written {
             let length = usize::try_from(file.written - *read).unwrap_or(READ_BYTES).min(READ_BYTES);
-            let mut bytes = vec![0; length];
-            file.file.read_exact_at(&mut bytes, *read).map_err(|error| fatal(error.to_string()))?;
-            let used = take_records(&mut self.pending, &bytes, file.id);
+            self.bytes.resize(length, 0);
+            file.file.read_exact_at(&mut self.bytes, *read).map_err(|error| fatal(error.to_string()))?;
+            let used = take_records(&mut self.pending, &self.bytes, file.id);
             if used == 0 {
                 return Err(fatal(format!("`{}` is damaged at byte {read}", file.path.display())));
             }

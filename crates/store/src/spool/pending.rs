@@ -8,6 +8,7 @@ use countersign_core::entry::{AutonomousRecord, Entry, Leaf};
 use countersign_core::id::SessionId;
 use countersign_core::time::{Seconds, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 /// A record waits so long for its outcome; then it is folded without one.
 const OUTCOME_WAIT: Seconds = Seconds(60);
@@ -22,6 +23,9 @@ const RECORDS_BYTES_MAX: usize = countersign_core::entry::LEAF_BYTES_MAX - 2 * 1
 /// number of 20 digits, and some to spare.
 const RECORD_BYTES: usize = 96;
 
+/// Bytes of the digest of an action as text.
+const ACTION_BYTES: usize = 64;
+
 /// No fewer bytes than a text takes in JSON.
 fn escaped_bytes(text: &str) -> usize {
     text.bytes().map(|byte| if byte < b' ' || byte == b'"' || byte == b'\\' { 6 } else { 1 }).sum()
@@ -33,6 +37,16 @@ pub(crate) struct Pending {
     sessions: BTreeMap<SessionId, Session>,
     /// Records by the file they came from: a file without any may go.
     by_file: HashMap<u64, u64>,
+    /// The kinds of the last one: most have the same.
+    kinds: Arc<str>,
+}
+
+/// An intent as it waits: its texts are made once its leaf is.
+pub(crate) struct Noted<'a> {
+    pub t: i64,
+    pub level: Level,
+    pub action: [u8; 32],
+    pub kinds: &'a str,
 }
 
 #[derive(Default)]
@@ -44,9 +58,25 @@ struct Session {
 }
 
 struct Waiting {
-    record: AutonomousRecord,
+    t: i64,
+    level: Level,
+    action: [u8; 32],
+    kinds: Arc<str>,
+    outcome: Option<String>,
     file: u64,
     bytes: usize,
+}
+
+impl Waiting {
+    fn record(&self) -> AutonomousRecord {
+        AutonomousRecord {
+            t: self.t,
+            action: Digest::<AutonomousRecord>::from_bytes(self.action).to_string(),
+            kinds: self.kinds.to_string(),
+            durability: level_letter(self.level).to_owned(),
+            outcome: self.outcome.clone(),
+        }
+    }
 }
 
 impl Pending {
@@ -59,20 +89,17 @@ impl Pending {
     pub(super) fn take(&mut self, record: &Record<'_>, file: u64) {
         match record.what {
             What::Intent { t, level, action, kinds } => {
-                let record_out = AutonomousRecord {
-                    t,
-                    action: Digest::<AutonomousRecord>::from_bytes(*action).to_string(),
-                    kinds: kinds.to_owned(),
-                    durability: level_letter(level).to_owned(),
-                    outcome: None,
-                };
-                self.intent(record.session, record.number, record_out, file);
+                let noted = Noted { t, level, action: *action, kinds };
+                self.intent(record.session, record.number, &noted, file);
             }
             What::Outcome { text } => self.outcome(record.session, record.number, text),
         }
     }
 
-    pub(crate) fn intent(&mut self, id: &str, number: u64, record: AutonomousRecord, file: u64) {
+    pub(crate) fn intent(&mut self, id: &str, number: u64, noted: &Noted<'_>, file: u64) {
+        if *self.kinds != *noted.kinds {
+            self.kinds = noted.kinds.into();
+        }
         if !self.sessions.contains_key(id) {
             let Ok(id) = SessionId::parse(id) else { return };
             self.sessions.insert(id, Session::default());
@@ -89,8 +116,10 @@ impl Pending {
             tracing::warn!(expected, number, "records of a session are missing in its spool");
             return;
         }
-        let bytes = RECORD_BYTES + record.action.len() + escaped_bytes(&record.kinds);
-        session.waiting.push_back(Waiting { record, file, bytes });
+        let &Noted { t, level, action, kinds } = noted;
+        let bytes = RECORD_BYTES + ACTION_BYTES + escaped_bytes(kinds);
+        let kinds = Arc::clone(&self.kinds);
+        session.waiting.push_back(Waiting { t, level, action, kinds, outcome: None, file, bytes });
         *self.by_file.entry(file).or_default() += 1;
     }
 
@@ -99,7 +128,7 @@ impl Pending {
         let at = number.checked_sub(session.next).and_then(|at| usize::try_from(at).ok());
         // An outcome that comes after its record was folded is lost; the record says that it was not seen.
         if let Some(waiting) = at.and_then(|at| session.waiting.get_mut(at)) {
-            waiting.record.outcome = Some(text.to_owned());
+            waiting.outcome = Some(text.to_owned());
             waiting.bytes += escaped_bytes(text);
         }
     }
@@ -141,7 +170,7 @@ impl Pending {
         let from = self.sessions.get(&batch.session)?;
         let skipped = usize::try_from(batch.first.checked_sub(from.next)?).ok()?;
         let waiting = from.waiting.iter().skip(skipped).take(batch.records);
-        let records: Vec<_> = waiting.map(|waiting| waiting.record.clone()).collect();
+        let records: Vec<_> = waiting.map(Waiting::record).collect();
         let (session, first) = (batch.session.clone(), batch.first);
         let whole = records.len() == batch.records;
         whole.then(|| Leaf::new(now, Entry::Batch { session, first, records }, Vec::new()))
@@ -177,16 +206,15 @@ impl Session {
         if everything || self.closed {
             return self.waiting.len();
         }
-        let old =
-            |waiting: &Waiting, wait: Seconds| Timestamp::from_micros(waiting.record.t).plus(wait) <= now;
-        let settled = |waiting: &&Waiting| waiting.record.outcome.is_some() || old(waiting, OUTCOME_WAIT);
+        let old = |waiting: &Waiting, wait: Seconds| Timestamp::from_micros(waiting.t).plus(wait) <= now;
+        let settled = |waiting: &&Waiting| waiting.outcome.is_some() || old(waiting, OUTCOME_WAIT);
         let count = self.waiting.iter().take_while(settled).count();
         let alone = count < COMPANY_RECORDS && !self.waiting.front().is_some_and(|w| old(w, COMPANY_WAIT));
         if alone { 0 } else { count }
     }
 }
 
-pub(super) const fn level_letter(level: Level) -> &'static str {
+const fn level_letter(level: Level) -> &'static str {
     match level {
         Level::Written => "w",
         Level::Flushed => "f",

@@ -1,14 +1,12 @@
 //! A worker's own file and the sessions that write to it. It refuses to wait for anybody but the operating system.
 
 use super::flusher::Flusher;
-use super::pending::level_letter;
+use super::pending::Noted;
 use super::record::{self, KINDS_BYTES_MAX, OUTCOME_BYTES_MAX, What};
 use crate::disk::{self, Disk};
 use crate::durable::{Durable, Level};
 use crate::memory::Memory;
 use crate::shared::Shared;
-use countersign_core::digest::Digest;
-use countersign_core::entry::AutonomousRecord;
 use countersign_core::id::SessionId;
 use countersign_core::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -340,14 +338,8 @@ impl Spool {
             }
             Sink::Memory(memory) => {
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                let record = AutonomousRecord {
-                    t: what.t.micros(),
-                    action: Digest::<AutonomousRecord>::from_bytes(what.action).to_string(),
-                    kinds: what.kinds.to_owned(),
-                    durability: level_letter(level).to_owned(),
-                    outcome: None,
-                };
-                memory.with_pending(|pending| pending.intent(self.session.as_str(), number, record, 0));
+                let noted = Noted { t: what.t.micros(), level, action: what.action, kinds: what.kinds };
+                memory.with_pending(|pending| pending.intent(self.session.as_str(), number, &noted, 0));
                 Ok((number, None))
             }
         }

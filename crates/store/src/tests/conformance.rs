@@ -146,7 +146,7 @@ fn lists_are_newest_first_and_go_on_where_they_ended() {
         let held = store.live(&id(3)).expect("live");
         commit(store, moved(&held, Event::Withdraw { note: "gone".to_owned() }, 111));
         let ids = |filter: Filter| -> Vec<_> {
-            store.list(&filter).expect("lists").into_iter().map(|record| record.terms.id).collect()
+            store.list(&filter).expect("lists").into_iter().map(|record| record.terms.id.clone()).collect()
         };
         assert_eq!(ids(Filter::default()), [5, 4, 3, 2, 1].map(id));
         let held = vec!["held".to_owned()];
