@@ -1,9 +1,14 @@
-//! `cargo xtask bench postgres`: direct, PgBouncer and the gate side by side on one server. Knows no gate's inside.
+//! `cargo xtask bench postgres` (reads by key) and `bench copy` (much data): direct, PgBouncer and the gate side by side on
+//! one server; `bench publish` writes what was found into the documentation. Knows no gate's inside.
 //!
 //! Rounds are interleaved, each peer after the other within a round, so that what else the machine does hits all
 //! alike; ratios are taken within a round and shown with their spread.
 
+mod copy;
+mod peers;
+mod plot;
 mod postgres;
+mod report;
 mod spread;
 
 use anyhow::{Context, Result, bail};
@@ -19,18 +24,18 @@ const PROGRAM: &str = "COUNTERSIGN_BIN";
 #[expect(clippy::disallowed_methods, reason = "a chore: the library crates never see this")]
 pub fn run(arguments: &[String]) -> Result<()> {
     match arguments {
-        [what, rest @ ..] if what == "postgres" => {
-            let extent = postgres::Extent::parse(rest)?;
-            match std::env::var_os(PROGRAM) {
-                Some(program) => {
-                    println!("measured: {}", program.to_string_lossy());
-                    postgres::run(&extent)
-                }
-                None => with_release(arguments),
+        [what] if what == "publish" => report::publish(),
+        [what, rest @ ..] if what == "postgres" || what == "copy" => {
+            let Some(program) = std::env::var_os(PROGRAM) else { return with_release(arguments) };
+            println!("measured: {}", program.to_string_lossy());
+            match what.as_str() {
+                "copy" => copy::run(&copy::Extent::parse(rest)?),
+                _ => postgres::run(&postgres::Extent::parse(rest)?),
             }
         }
         _ => bail!(
-            "usage: cargo xtask bench postgres [--rounds N] [--seconds N] [--clients 1|16] [--mode simple|extended|prepared]"
+            "usage: cargo xtask bench postgres [--rounds N] [--seconds N] [--clients 1|16] [--mode simple|extended|prepared]\n       \
+             cargo xtask bench copy [--rounds N] [--mebibytes N]\n       cargo xtask bench publish"
         ),
     }
 }

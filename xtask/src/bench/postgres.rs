@@ -1,5 +1,6 @@
 //! PostgreSQL peers under `pgbench -S`: 1 and 16 clients, three query modes. Reads only, by primary key.
 
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +10,10 @@ use countersign_sim::pgbench::{Load, QUERY_MODES, QueryMode, Speed};
 use countersign_sim::pgbouncer::PgBouncer;
 use countersign_sim::scratch_pg::{self, Options};
 use countersign_sim::shop;
+use serde_json::{Map, Value, json};
 
+use super::peers::{Peer, peers};
+use super::report;
 use super::spread::Spread;
 use crate::steps::read;
 
@@ -18,18 +22,6 @@ const CLIENTS: [u32; 2] = [1, 16];
 const SCRIPT: &str = "\\set aid random(1, 100000)\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n";
 /// The clock of `/proc/PID/stat`: Linux has counted in hundredths of a second on every machine for decades.
 const TICK_MICROSECONDS: f64 = 10_000.0;
-
-/// Somebody who answers on a port of 127.0.0.1.
-struct Peer {
-    /// As it is shown.
-    name: &'static str,
-    /// A connection URL without the password.
-    url: String,
-    /// The password or token.
-    password: String,
-    /// The process between client and server, where there is one.
-    between: Option<u32>,
-}
 
 /// How much is measured.
 pub(super) struct Extent {
@@ -84,17 +76,23 @@ async fn measure(extent: &Extent) -> Result<()> {
         "{:<9}{:>8}  {:<12}{:>9}{:>8}{:>9}  {direct:<20}{bouncer}",
         "mode", "clients", "peer", "per s", "ms", "CPU µs"
     );
+    let mut cells = Vec::new();
     for mode in &extent.modes {
         for clients in &extent.clients {
             let load = Load { script: &script, mode: *mode, clients: *clients, seconds: extent.seconds };
             let rounds = interleave(&load, &peers, extent.rounds).await?;
             for (at, peer) in peers.iter().enumerate() {
-                let shown = summary(&rounds, at).context("no rounds")?;
-                println!("{:<9}{clients:>8}  {:<12}{shown}", mode.name(), peer.name);
+                let found = Summary::of(&rounds, at).context("no rounds")?;
+                println!("{:<9}{clients:>8}  {:<12}{found}", mode.name(), peer.name);
+                let mut cell = found.json();
+                cell.insert("mode".into(), mode.name().into());
+                cell.insert("clients".into(), (*clients).into());
+                cell.insert("peer".into(), peer.name.into());
+                cells.push(Value::Object(cell));
             }
         }
     }
-    Ok(())
+    report::keep("reads", &json!({ "rounds": extent.rounds, "seconds": extent.seconds, "cells": cells }))
 }
 
 /// Tables as pgbench makes them, known to the catalogue, without labels.
@@ -108,26 +106,6 @@ async fn furnish(house: &mut House) -> Result<()> {
     house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await?;
     house.stop().await?;
     house.serve().await
-}
-
-/// The first two are what the ratios are to.
-fn peers(house: &House, bouncer: &PgBouncer) -> Result<Vec<Peer>> {
-    let peer = |name, port, between| Peer {
-        name,
-        url: format!("postgresql://{}@127.0.0.1:{port}/{}", shop::WRITER, shop::DATABASE),
-        password: house.shop.writer_password.clone(),
-        between,
-    };
-    Ok(vec![
-        peer("direct", house.server.port(), None),
-        peer("PgBouncer", bouncer.port(), Some(bouncer.running().pid())),
-        Peer {
-            name: "Countersign",
-            url: house.url(),
-            password: house.token.clone(),
-            between: Some(house.gate()?.pid()),
-        },
-    ])
 }
 
 /// For each round what each peer did; every round begins with another one.
@@ -159,24 +137,52 @@ fn ticks(process: u32) -> Option<f64> {
     Some(user + system)
 }
 
-/// Medians, and the ratios to the first two peers with their spread.
-fn summary(rounds: &[Vec<Measured>], at: usize) -> Option<String> {
-    let of = |part: fn(&Measured) -> f64| {
-        Spread::of(rounds.iter().filter_map(|round| round.get(at)).map(part).collect())
-    };
-    let to = |other: usize| {
-        let ratio = |round: &Vec<Measured>| {
-            Some(round.get(at)?.speed.per_second / round.get(other)?.speed.per_second)
+/// What one peer did over all rounds: medians, and the ratios to the first two peers with their spread.
+struct Summary {
+    per_second: f64,
+    milliseconds: f64,
+    cpu_microseconds: f64,
+    direct: Spread,
+    bouncer: Spread,
+}
+
+impl Summary {
+    fn of(rounds: &[Vec<Measured>], at: usize) -> Option<Self> {
+        let of = |part: fn(&Measured) -> f64| {
+            let numbers = rounds.iter().filter_map(|round| round.get(at)).map(part).collect();
+            Spread::of(numbers).map(|spread| spread.median)
         };
-        Spread::of(rounds.iter().filter_map(ratio).collect()).map(|spread| spread.to_string())
-    };
-    let (per_second, milliseconds) = (of(|one| one.speed.per_second)?, of(|one| one.speed.milliseconds)?);
-    let cpu = of(|one| one.cpu_microseconds)?;
-    let (direct, bouncer) = (to(0)?, to(1)?);
-    Some(format!(
-        "{:>9.0}{:>8.3}{:>9.1}  {direct:<20}{bouncer}",
-        per_second.median, milliseconds.median, cpu.median
-    ))
+        let to = |other: usize| {
+            let ratio = |round: &Vec<Measured>| {
+                Some(round.get(at)?.speed.per_second / round.get(other)?.speed.per_second)
+            };
+            Spread::of(rounds.iter().filter_map(ratio).collect())
+        };
+        Some(Self {
+            per_second: of(|one| one.speed.per_second)?,
+            milliseconds: of(|one| one.speed.milliseconds)?,
+            cpu_microseconds: of(|one| one.cpu_microseconds)?,
+            direct: to(0)?,
+            bouncer: to(1)?,
+        })
+    }
+
+    fn json(&self) -> Map<String, Value> {
+        let members = [
+            ("cpu_microseconds", report::rounded(self.cpu_microseconds).into()),
+            ("of_direct", self.direct.json()),
+            ("of_pgbouncer", self.bouncer.json()),
+        ];
+        members.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { per_second, milliseconds, cpu_microseconds, direct, bouncer } = self;
+        let direct = direct.to_string();
+        write!(f, "{per_second:>9.0}{milliseconds:>8.3}{cpu_microseconds:>9.1}  {direct:<20}{bouncer}")
+    }
 }
 
 #[cfg(test)]
@@ -190,9 +196,9 @@ mod tests {
         // The machine was twice as slow in the second round, for all.
         let rounds =
             vec![vec![one(1000.0), one(800.0), one(400.0)], vec![one(500.0), one(400.0), one(200.0)]];
-        let shown = summary(&rounds, 2).unwrap();
+        let shown = Summary::of(&rounds, 2).unwrap().to_string();
         assert!(shown.contains("0.40 [0.40, 0.40]") && shown.ends_with("0.50 [0.50, 0.50]"), "{shown}");
-        assert_eq!(summary(&[], 0), None);
+        assert!(Summary::of(&[], 0).is_none());
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde_json::{Value, json};
+
+use super::report::rounded;
+
 /// How surely the median lies in the interval.
 const SURE: f64 = 0.95;
 
@@ -24,6 +28,14 @@ impl Spread {
         let low = *numbers.get(out)?;
         let high = *numbers.get(count.checked_sub(1 + out)?)?;
         Some(Self { low, median: f64::midpoint(lower, upper), high })
+    }
+}
+
+impl Spread {
+    /// As it is kept: rounded, since more digits say nothing.
+    pub(super) fn json(self) -> Value {
+        let Self { low, median, high } = self;
+        json!({ "low": rounded(low), "median": rounded(median), "high": rounded(high) })
     }
 }
 
