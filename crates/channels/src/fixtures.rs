@@ -197,7 +197,8 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         expires_at,
         supersedes: None,
     };
-    let opened = Fact::Opened { terms: Box::new(terms.clone()) };
+    let terms = std::sync::Arc::new(terms);
+    let opened = Fact::Opened { terms: std::sync::Arc::clone(&terms) };
     let state = State::Held { votes: Vec::new(), parked: false };
     Dossier {
         record: Record { terms, state, version: 1 },
@@ -363,7 +364,7 @@ fn vote(dossier: &mut Dossier, n: u8, choice: Choice, why: &str) {
 
 fn done(start: Timestamp) -> Dossier {
     let mut dossier = export(start);
-    dossier.record.terms.id = Fixture::id(5);
+    std::sync::Arc::make_mut(&mut dossier.record.terms).id = Fixture::id(5);
     vote(&mut dossier, 4, Choice::Approved, "agreed with the feature team");
     let at = dossier.record.terms.opened_at.plus(Seconds(61));
     let session = SessionId::from_bytes([9; ID_BYTES]);
@@ -380,7 +381,7 @@ fn done(start: Timestamp) -> Dossier {
 
 fn denied(start: Timestamp) -> Dossier {
     let mut dossier = delete(start);
-    dossier.record.terms.id = Fixture::id(6);
+    std::sync::Arc::make_mut(&mut dossier.record.terms).id = Fixture::id(6);
     vote(&mut dossier, 4, Choice::Denied, "use the view");
     let at = dossier.record.terms.opened_at.plus(Seconds(61));
     let ended = Fact::Ended { end: End::Denied, note: String::new(), superseded_by: None };

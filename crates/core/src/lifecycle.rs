@@ -10,6 +10,7 @@ use crate::requirement::{Assurance, Requirement};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A person's yes or no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +107,7 @@ pub enum Fact {
     /// The request was opened and is held.
     Opened {
         /// Its terms.
-        terms: Box<Terms>,
+        terms: Arc<Terms>,
     },
     /// A person decided.
     Reviewed {
@@ -212,8 +213,8 @@ pub struct Fresh {
 /// A request and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The terms.
-    pub terms: Terms,
+    /// The terms. Shared: whoever waits, the store and the log's own fact hold the same ones.
+    pub terms: Arc<Terms>,
     /// Where it stands.
     pub state: State,
     /// How many facts made it: the version for the compare-and-swap.
@@ -370,7 +371,7 @@ impl Fact {
 
 impl Record {
     /// When the request ends by itself: the wait while held, the grant's end afterwards.
-    pub const fn deadline(&self) -> Option<Timestamp> {
+    pub fn deadline(&self) -> Option<Timestamp> {
         match &self.state {
             State::Held { .. } => Some(self.terms.expires_at),
             State::Granted { valid_until, .. } => Some(*valid_until),

@@ -120,7 +120,7 @@ impl Desk {
             }
         }
         // It touches more than the bound that people have before them: they are asked about it as it is now.
-        let old = before.map(|record| record.terms.id);
+        let old = before.map(|record| record.terms.id.clone());
         let (record, counted) = self.record_request(identity, held, draft, old.clone(), true).await?;
         self.shared.parking.keep(&record.terms.id, counted);
         self.shared.parking.remember(key, &record.terms.id, |id| self.shared.is_pending(id));

@@ -28,7 +28,7 @@ struct Live {
 impl Requests {
     /// The terms of a request that is under way.
     pub(crate) fn terms(&self, id: &RequestId) -> Result<&Terms, Misfit> {
-        let live = self.live.get(id).map(|live| &live.record.terms);
+        let live = self.live.get(id).map(|live| &*live.record.terms);
         live.ok_or_else(|| misfit(What::Request, "a request that is under way", id))
     }
 

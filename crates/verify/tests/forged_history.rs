@@ -506,7 +506,7 @@ fn terms_that_do_not_belong_here_are_found() {
         log.open(9);
         let mut terms = log.terms(1);
         bend(&mut terms);
-        log.fact(&soft::request(1), Fact::Opened { terms: Box::new(terms) });
+        log.fact(&soft::request(1), Fact::Opened { terms: std::sync::Arc::new(terms) });
         log
     };
     opened(&|_| {}).verify().unwrap();

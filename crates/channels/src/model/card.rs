@@ -295,7 +295,7 @@ pub fn deadline(record: &Record, now: Timestamp) -> Option<Deadline> {
 /// How many slots are filled, where more than one is needed.
 pub fn filled(record: &Record) -> Option<String> {
     let (State::Held { votes, .. } | State::Granted { votes, .. }) = &record.state else { return None };
-    let Terms { requirement, .. } = &record.terms;
+    let Terms { requirement, .. } = &*record.terms;
     let (filled, needed) = requirement.filled(&Record::approvals(votes));
     (needed > 1).then(|| format!("{filled} of {needed} so far"))
 }

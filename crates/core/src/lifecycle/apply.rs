@@ -1,6 +1,7 @@
 //! Facts make state. The only place where they do.
 
 use super::{Choice, Contradiction, End, Fact, Record, State};
+use std::sync::Arc;
 
 /// The record after a fact; `None` before the first.
 ///
@@ -10,7 +11,7 @@ pub fn apply(record: Option<Record>, fact: &Fact) -> Result<Record, Contradictio
     let Some(record) = record else {
         return match fact {
             Fact::Opened { terms } => Ok(Record {
-                terms: (**terms).clone(),
+                terms: Arc::clone(terms),
                 state: State::Held { votes: Vec::new(), parked: false },
                 version: 1,
             }),

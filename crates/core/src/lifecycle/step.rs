@@ -3,6 +3,7 @@
 use super::{Choice, End, Event, Fact, Fresh, Record, State, Step, StepError, Vote, apply};
 use crate::request::Terms;
 use crate::time::Timestamp;
+use std::sync::Arc;
 
 /// Opens a request that policy holds.
 ///
@@ -15,7 +16,7 @@ pub fn open(terms: Terms, now: Timestamp) -> Result<Step, StepError> {
     if terms.expires_at <= now {
         return Err(StepError::Expired);
     }
-    settle(None, vec![Fact::Opened { terms: Box::new(terms) }])
+    settle(None, vec![Fact::Opened { terms: Arc::new(terms) }])
 }
 
 /// What follows from an event, now.

@@ -220,7 +220,7 @@ fn what_was_released_ends_committed_rolled_back_or_unknown_and_nothing_else() {
 #[test]
 fn a_forged_grant_in_the_log_does_not_replay() {
     let record = held("2 of owners");
-    let opened = Fact::Opened { terms: Box::new(record.terms.clone()) };
+    let opened = Fact::Opened { terms: Arc::clone(&record.terms) };
     let one = Fact::Reviewed { vote: vote(&record, 1, "owners", Choice::Approved) };
     let granted = Fact::Granted { valid_until: at(500) };
     assert!(replay([&opened, &one, &granted]).is_err());

@@ -45,7 +45,7 @@ fn facts(count: usize) -> Vec<(Fact, Timestamp, LeafRef)> {
         at: terms.opened_at,
     };
     let all = [
-        Fact::Opened { terms: Box::new(terms.clone()) },
+        Fact::Opened { terms: std::sync::Arc::new(terms.clone()) },
         Fact::Reviewed { vote },
         Fact::Granted { valid_until: terms.opened_at.plus(Seconds(300)) },
         Fact::Claimed { session: terms.session.clone() },

@@ -310,7 +310,7 @@ pub fn mask_plan(
     if approved && kinds.contains(&Kind::Reveal) {
         return Ok(MaskPlan::Clear);
     }
-    let labels = Labels {
+    let labels = || Labels {
         known: Arc::clone(known),
         obligations: Arc::clone(obligations),
         token_key: token_key.clone(),
@@ -320,7 +320,7 @@ pub fn mask_plan(
     for statement in &analysis.statements {
         let next = match &statement.output {
             Output::Copy { columns, options } => {
-                MaskPlan::copy(columns, copy_options(options, columns)?, &labels)?
+                MaskPlan::copy(columns, copy_options(options, columns)?, &labels())?
             }
             Output::Unlabelled if !approved => continue,
             Output::NoRows if !approved && !matches!(statement.what, What::CopyOut { .. }) => continue,
@@ -341,7 +341,7 @@ pub fn mask_plan(
             Output::Unlabelled | Output::NoRows | Output::PlainProjection | Output::Derived => {
                 // Policy was asked about the unknown too, and let it pass.
                 let unknown_approved = approved || analysis.joined.unknown || analysis.joined.opaque;
-                MaskPlan::Projection { labels: labels.clone(), masker: None, unknown_approved }
+                MaskPlan::Projection { labels: labels(), masker: None, unknown_approved }
             }
         };
         // Two results of different kinds in one message cannot both be masked by one plan.

@@ -220,7 +220,7 @@ impl Log {
     }
 
     pub fn open_with(&mut self, terms: Terms) -> Terms {
-        self.fact(&terms.id, Fact::Opened { terms: Box::new(terms.clone()) });
+        self.fact(&terms.id, Fact::Opened { terms: std::sync::Arc::new(terms.clone()) });
         terms
     }
 

@@ -96,6 +96,13 @@ impl Replies {
         self.queue.push_back(expect);
     }
 
+    /// Gives up room that nothing is in: of many sessions that wait, all but a few do nothing else.
+    pub fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+        self.finished.shrink_to_fit();
+        self.done.shrink_to_fit();
+    }
+
     /// Whether everything has been answered.
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty()

@@ -6,6 +6,7 @@ use super::super::reply::Expect;
 use super::super::session::Mode;
 use super::super::touched::Touched;
 use super::super::wording;
+use super::client::read_ahead;
 use super::connection::{Connection, Ended, stopped};
 use super::run::not_understood;
 use super::steps::cannot_be_a_plan;
@@ -16,7 +17,6 @@ use countersign_core::refusal::Refusal;
 use countersign_desk::{Claim, Draft, FreshAction, Held, Judged, Parked, Waited, Waiting};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 
 /// How often a client that waits is sent a sign of life: below the idle limits of load balancers and drivers.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -47,6 +47,13 @@ pub(super) enum HeldEnd {
     Refused(Refusal),
 }
 
+/// What became of what people have approved.
+enum Claimed {
+    Ended(HeldEnd),
+    /// It is not what they approved any more: they are asked again, and this is what is new.
+    Reheld(Box<Waiting>, String, Forward),
+}
+
 enum Woken {
     Granted,
     Refused(Refusal),
@@ -58,89 +65,110 @@ enum Woken {
 }
 
 impl Connection {
-    /// Holds an action until it ran or will not run.
+    /// Holds an action until it ran or will not run. What lives while people decide is kept small: there may be ten
+    /// thousand who wait.
     pub(super) async fn hold(
         &mut self,
         action: &ClientAction,
         analysis: Arc<Analysis>,
         held: Box<Held>,
-        forward: Forward,
+        mut forward: Forward,
     ) -> Result<HeldEnd, Ended> {
         let parks = self.session.own.mode == Mode::Park;
-        if let Some(why) = cannot_be_asked(&analysis) {
-            return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
-        }
-        if let Some(why) = Box::pin(self.cannot_hold()).await? {
-            // Who does not wait keeps nothing open: it is answered now, and claimed now where it is approved already.
-            if !(parks && self.session.may_claim_within()) {
-                return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
-            }
-            // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
-            // for again and again.
-            if !self.session.transaction.executions.is_empty() {
-                let why =
-                    "an approval was already used in this transaction: put its statements before people \
-                           as one plan, or in transactions of their own"
-                        .to_owned();
-                return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
-            }
-        }
-        let touched = Box::pin(self.touched(&analysis, action)).await?;
-        self.read_values().await?;
-        let draft = self.draft(action, &analysis, held.obligations(), &touched);
-        let asked = match parks {
-            true => Box::pin(self.park(&held, draft)).await,
-            false => Box::pin(self.ask_people(&held, draft)).await,
-        };
-        let mut waiting = match asked {
-            Ok(waiting) => waiting,
+        let asked = Box::pin(self.put_before_people(action, analysis, held, parks)).await?;
+        let (mut waiting, touched) = match asked {
+            Ok(asked) => asked,
             Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
         };
-        // People take their time, and whatever they say, everything is looked at afresh.
-        drop((analysis, held));
         let mut changed: Option<String> = None;
-        let mut forward = Some(forward);
         loop {
             if !parks {
                 waiting = match self.wait(waiting, changed.as_deref()).await? {
                     Ok(waiting) => waiting,
                     Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
                 };
-                if let Some(refusal) = Box::pin(self.connected_again()).await? {
-                    // What people have approved stays, for whoever repeats it.
-                    let refusal = match waiting.park().await {
-                        Ok(record) => self.pending(&record, None),
-                        Err(_) => refusal,
-                    };
-                    return Ok(HeldEnd::Refused(refusal));
-                }
             }
-            let (analysis, judged) = match Box::pin(self.afresh(action)).await? {
-                Ok(afresh) => afresh,
-                Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
-            };
-            let obligations = waiting.record().terms.obligations.clone();
-            let fresh = self.draft(action, &analysis, &obligations, &touched);
-            let payload = forward.as_ref().map(Forward::bytes).unwrap_or_default();
-            let fresh = FreshAction { draft: fresh, judged, payload: &payload };
-            match Box::pin(waiting.claim(&self.identity, fresh)).await {
-                Claim::Granted(granted) => {
-                    let Some(forward) = forward.take() else { return Err(Ended::State("claimed twice")) };
-                    return Box::pin(self.run_granted(granted, &analysis, action, forward)).await;
-                }
-                Claim::Reheld { waiting: again, what } if parks => {
-                    let refusal = match again.park().await {
-                        Ok(record) => self.pending(&record, Some(what)),
-                        Err(refusal) => refusal,
-                    };
-                    return Ok(HeldEnd::Refused(refusal));
-                }
-                Claim::Reheld { waiting: again, what } => {
-                    waiting = *again;
+            match Box::pin(self.claim(waiting, action, &touched, forward, parks)).await? {
+                Claimed::Ended(end) => return Ok(end),
+                Claimed::Reheld(again, what, back) => {
+                    (waiting, forward) = (again, back);
                     changed = Some(what);
                 }
-                Claim::Refused(refusal) => return Ok(HeldEnd::Refused(refusal)),
             }
+        }
+    }
+
+    // What they are asked is looked at afresh whatever they say: nothing of how it was read is kept for them.
+    async fn put_before_people(
+        &mut self,
+        action: &ClientAction,
+        analysis: Arc<Analysis>,
+        held: Box<Held>,
+        parks: bool,
+    ) -> Result<Result<(Box<Waiting>, Box<Touched>), Refusal>, Ended> {
+        if let Some(why) = cannot_be_asked(&analysis) {
+            return Ok(Err(Refusal::CannotHoldHere { why }));
+        }
+        if let Some(why) = self.cannot_hold().await? {
+            // Who does not wait keeps nothing open: it is answered now, and claimed now where it is approved already.
+            if !(parks && self.session.may_claim_within()) {
+                return Ok(Err(Refusal::CannotHoldHere { why }));
+            }
+            // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
+            // for again and again.
+            if !self.session.transaction.executions.is_empty() {
+                let why = "an approval was already used in this transaction: put its statements before people as one \
+                           plan, or in transactions of their own";
+                return Ok(Err(Refusal::CannotHoldHere { why: why.to_owned() }));
+            }
+        }
+        let touched = self.touched(&analysis, action).await?;
+        self.read_values().await?;
+        let draft = self.draft(action, &analysis, held.obligations(), &touched);
+        let asked = match parks {
+            true => self.park(&held, draft).await,
+            false => self.ask_people(&held, draft).await,
+        };
+        self.replies.shrink();
+        Ok(asked.map(|waiting| (Box::new(waiting), Box::new(touched))))
+    }
+
+    // People have said yes: everything is looked at afresh, and what still is what they signed runs.
+    async fn claim(
+        &mut self,
+        waiting: Box<Waiting>,
+        action: &ClientAction,
+        touched: &Touched,
+        forward: Forward,
+        parks: bool,
+    ) -> Result<Claimed, Ended> {
+        let refused = |refusal| Ok(Claimed::Ended(HeldEnd::Refused(refusal)));
+        if !parks && let Some(refusal) = self.connected_again().await? {
+            // What people have approved stays, for whoever repeats it.
+            return refused(match waiting.park().await {
+                Ok(record) => self.pending(&record, None),
+                Err(_) => refusal,
+            });
+        }
+        let (analysis, judged) = match self.afresh(action).await? {
+            Ok(afresh) => afresh,
+            Err(refusal) => return refused(refusal),
+        };
+        let obligations = waiting.record().terms.obligations.clone();
+        let draft = self.draft(action, &analysis, &obligations, touched);
+        let payload = forward.bytes();
+        let fresh = FreshAction { draft, judged, payload: &payload };
+        match waiting.claim(&self.identity, fresh).await {
+            Claim::Granted(granted) => {
+                let ran = Box::pin(self.run_granted(granted, &analysis, action, forward));
+                ran.await.map(Claimed::Ended)
+            }
+            Claim::Reheld { waiting: again, what } if parks => refused(match again.park().await {
+                Ok(record) => self.pending(&record, Some(what)),
+                Err(refusal) => refusal,
+            }),
+            Claim::Reheld { waiting: again, what } => Ok(Claimed::Reheld(again, what, forward)),
+            Claim::Refused(refusal) => refused(refusal),
         }
     }
 
@@ -222,9 +250,9 @@ impl Connection {
 
     async fn wait(
         &mut self,
-        mut waiting: Waiting,
+        mut waiting: Box<Waiting>,
         changed: Option<&str>,
-    ) -> Result<Result<Waiting, Refusal>, Ended> {
+    ) -> Result<Result<Box<Waiting>, Refusal>, Ended> {
         // Before the client is told: whoever reads the notice may give up at once.
         self.signal.begin_hold();
         if self.session.wants_notices {
@@ -250,7 +278,7 @@ impl Connection {
                     Waited::Refused(refusal) => Woken::Refused(refusal),
                 },
                 () = self.signal.asked() => Woken::Cancelled,
-                read = self.client.read_buf(&mut self.inbuf), if may_read_ahead => match read {
+                read = read_ahead(&mut self.client, &mut self.inbuf, WAITING_AHEAD_BYTES_MAX), if may_read_ahead => match read {
                     Ok(0) | Err(_) => break Err(Ended::Client),
                     Ok(_) => Woken::Read,
                 },
@@ -265,12 +293,14 @@ impl Connection {
                 Woken::Refused(refusal) => break Ok(Some(refusal)),
                 Woken::Cancelled => {
                     let request = waiting.id().clone();
-                    waiting.withdraw("the client cancelled it").await.map_err(Ended::Refused)?;
+                    Box::pin(waiting.withdraw("the client cancelled it")).await.map_err(Ended::Refused)?;
                     self.signal.end_hold();
                     return Ok(Err(Refusal::Withdrawn { request }));
                 }
                 Woken::Overflown => {
-                    waiting.withdraw("the client sent too much ahead").await.map_err(Ended::Refused)?;
+                    Box::pin(waiting.withdraw("the client sent too much ahead"))
+                        .await
+                        .map_err(Ended::Refused)?;
                     self.signal.end_hold();
                     let value = WAITING_AHEAD_BYTES_MAX as u64;
                     return Ok(Err(Refusal::Limit { name: "waiting_ahead_bytes_max", value }));
@@ -291,7 +321,7 @@ impl Connection {
             Ok(None) => Ok(Ok(waiting)),
             Ok(Some(refusal)) => Ok(Err(refusal)),
             Err(Ended::Client) => {
-                waiting.withdraw("the client is gone").await.map_err(Ended::Refused)?;
+                Box::pin(waiting.withdraw("the client is gone")).await.map_err(Ended::Refused)?;
                 Err(Ended::Client)
             }
             // The desk parks what waits when the gate stops: the drop of `waiting` then leaves it alone.

@@ -304,7 +304,9 @@ impl Connection {
         let key = &self.shared.settings.mask_key;
         let stand = approved || self.tokens_stand(analysis, obligations);
         let plan = action::mask_plan(analysis, &self.snapshot.known, obligations, key, approved, stand);
-        self.so_far.labels.extend(closed(&analysis.joined.labels));
+        if !analysis.joined.labels.is_empty() {
+            self.so_far.labels.extend(closed(&analysis.joined.labels));
+        }
         if plan.is_ok() {
             self.so_far.count(&analysis.joined);
         }

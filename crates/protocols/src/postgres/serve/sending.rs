@@ -215,7 +215,7 @@ impl Connection {
 
     /// Takes what the server has confirmed, in its order.
     pub(super) fn learn(&mut self) {
-        for then in std::mem::take(&mut self.replies.done) {
+        for then in self.replies.done.drain(..) {
             self.session.confirmed(then);
         }
         if !self.pipeline.open {
