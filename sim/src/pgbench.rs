@@ -48,6 +48,8 @@ pub struct Load<'a> {
     pub clients: u32,
     /// For how many seconds.
     pub seconds: u32,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
 }
 
 /// What a load came to.
@@ -71,7 +73,10 @@ impl Load<'_> {
             .arg(self.clients.min(2).to_string());
         command.arg("--client").arg(self.clients.to_string()).arg("--time").arg(self.seconds.to_string());
         command.arg("--file").arg(self.script).arg(url);
-        command.env("PGPASSWORD", password).env("PGSSLMODE", "disable").env("LC_ALL", "C");
+        command
+            .env("PGPASSWORD", password)
+            .env("PGSSLMODE", if self.tls { "require" } else { "disable" })
+            .env("LC_ALL", "C");
         let within = Duration::from_secs(u64::from(self.seconds)) + BEYOND;
         let done = run(command, "", within).await?.success()?;
         read(&done.stdout)

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use crate::running::{Keep, Output, Running};
 use crate::scratch;
 use crate::scratch_pg::{ScratchPg, Unprivileged};
+use crate::tls::Issued;
 
 /// How long it may take to come up.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -26,6 +27,19 @@ impl PgBouncer {
     /// # Errors
     /// When it is not installed or does not come up.
     pub async fn start(server: &ScratchPg, user: &str, password: &str) -> Result<Self> {
+        Self::start_with(server, user, password, None).await
+    }
+
+    /// The same, for clients that encrypt where there is a certificate to show them.
+    ///
+    /// # Errors
+    /// When it is not installed or does not come up.
+    pub async fn start_with(
+        server: &ScratchPg,
+        user: &str,
+        password: &str,
+        tls: Option<&Issued>,
+    ) -> Result<Self> {
         let program = scratch::find_program("pgbouncer", &[PathBuf::from("/usr/sbin")]);
         let program = program.context("`pgbouncer` is not installed: scripts/setup --for test")?;
         let owner = Unprivileged::find()?;
@@ -42,9 +56,20 @@ impl PgBouncer {
             server.port(),
             users.display()
         );
-        scratch::write_private(&settings, &text)?;
-        for path in [&folder, &users, &settings] {
-            owner.own(path)?;
+        let (certificate, private_key) = (folder.join("server.pem"), folder.join("server.key"));
+        let tls = tls.map_or(Ok(String::new()), |issued| {
+            scratch::write_private(&certificate, &issued.certificate_pem)?;
+            scratch::write_private(&private_key, &issued.key_pem)?;
+            let (certificate, private_key) = (certificate.display(), private_key.display());
+            anyhow::Ok(format!(
+                "client_tls_sslmode = require\nclient_tls_cert_file = {certificate}\nclient_tls_key_file = {private_key}\n"
+            ))
+        })?;
+        scratch::write_private(&settings, &(text + &tls))?;
+        for path in [&folder, &users, &settings, &certificate, &private_key] {
+            if path.exists() {
+                owner.own(path)?;
+            }
         }
         let mut command = Command::new(program);
         command.arg(&settings).current_dir(&folder);

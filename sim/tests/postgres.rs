@@ -108,7 +108,7 @@ async fn pgbench_measures_the_server_and_pgbouncer_before_it() {
     std::fs::write(&script, "\\set id random(1, 10000)\nSELECT name FROM customers WHERE id = :id;\n")
         .unwrap();
     for (port, mode) in [(server.port(), QueryMode::Simple), (bouncer.port(), QueryMode::Prepared)] {
-        let load = Load { script: &script, mode, clients: 2, seconds: 1 };
+        let load = Load { script: &script, mode, clients: 2, seconds: 1, tls: false };
         let url = format!("postgresql://{}@127.0.0.1:{port}/{}", shop::READER, shop::DATABASE);
         let speed = load.run(&url, &shop.reader_password).await.unwrap();
         assert!(speed.per_second > 10.0 && speed.milliseconds > 0.0, "{speed:?}");

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod compare;
 mod demo;
+mod fuzz;
 mod holds;
 mod kill9;
 mod servers;
@@ -46,6 +47,11 @@ const CHORES: &[Chore] = &[
         name: "kill9",
         about: "kills the gate at random moments under load and checks the log",
         run: kill9::run,
+    },
+    Chore {
+        name: "fuzz",
+        about: "every parser of foreign bytes under libFuzzer, a minute each",
+        run: fuzz::run,
     },
     Chore {
         name: "holds",

@@ -34,7 +34,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
             }
         }
         _ => bail!(
-            "usage: cargo xtask bench postgres [--rounds N] [--seconds N] [--clients 1|16] [--mode simple|extended|prepared]\n       \
+            "usage: cargo xtask bench postgres [--rounds N] [--seconds N] [--clients 1|16] [--mode simple|extended|prepared] [--tls]\n       \
              cargo xtask bench copy [--rounds N] [--mebibytes N]\n       cargo xtask bench publish"
         ),
     }

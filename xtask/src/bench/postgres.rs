@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use countersign_sim::house::House;
 use countersign_sim::pgbench::{Load, QUERY_MODES, QueryMode, Speed};
 use countersign_sim::pgbouncer::PgBouncer;
 use countersign_sim::scratch_pg::{self, Options};
 use countersign_sim::shop;
+use countersign_sim::tls::{Authority, Issued};
 use serde_json::{Map, Value, json};
 
 use super::peers::{Peer, peers};
@@ -29,6 +30,8 @@ pub(super) struct Extent {
     seconds: u32,
     clients: Vec<u32>,
     modes: Vec<QueryMode>,
+    /// Clients encrypt; what lies behind PgBouncer and the gate does not.
+    tls: bool,
 }
 
 /// One peer in one round.
@@ -41,7 +44,11 @@ struct Measured {
 
 impl Extent {
     pub(super) fn parse(arguments: &[String]) -> Result<Self> {
-        let mut extent = Self { rounds: 9, seconds: 3, clients: CLIENTS.into(), modes: QUERY_MODES.into() };
+        let mut extent =
+            Self { rounds: 9, seconds: 3, clients: CLIENTS.into(), modes: QUERY_MODES.into(), tls: false };
+        let (flags, arguments): (Vec<_>, Vec<_>) =
+            arguments.iter().cloned().partition(|word| word == "--tls");
+        extent.tls = !flags.is_empty();
         for pair in arguments.chunks(2) {
             let [name, value] = pair else { bail!("`{}` wants a value", pair.join(" ")) };
             let number = || value.parse::<u32>().with_context(|| format!("`{value}` is no number"));
@@ -63,9 +70,12 @@ pub(super) fn run(extent: &Extent) -> Result<()> {
 }
 
 async fn measure(extent: &Extent) -> Result<()> {
-    let mut house = House::open_with(Options::default(), "").await?;
-    furnish(&mut house).await?;
-    let bouncer = PgBouncer::start(&house.server, shop::WRITER, &house.shop.writer_password).await?;
+    let authority = Authority::new("the bench's")?;
+    let issue = || extent.tls.then(|| authority.issue(&["localhost", "127.0.0.1"])).transpose();
+    let mut house = House::open_with(Options { tls: issue()?, ..Options::default() }, "").await?;
+    furnish(&mut house, issue()?).await?;
+    let password = &house.shop.writer_password;
+    let bouncer = PgBouncer::start_with(&house.server, shop::WRITER, password, issue()?.as_ref()).await?;
     let peers = peers(&house, &bouncer)?;
     let script = house.folder().join("select.sql");
     std::fs::write(&script, SCRIPT)?;
@@ -79,7 +89,8 @@ async fn measure(extent: &Extent) -> Result<()> {
     let mut cells = Vec::new();
     for mode in &extent.modes {
         for clients in &extent.clients {
-            let load = Load { script: &script, mode: *mode, clients: *clients, seconds: extent.seconds };
+            let (mode, seconds, tls) = (*mode, extent.seconds, extent.tls);
+            let load = Load { script: &script, mode, clients: *clients, seconds, tls };
             let rounds = interleave(&load, &peers, extent.rounds).await?;
             for (at, peer) in peers.iter().enumerate() {
                 let found = Summary::of(&rounds, at).context("no rounds")?;
@@ -92,11 +103,12 @@ async fn measure(extent: &Extent) -> Result<()> {
             }
         }
     }
-    report::keep("reads", &json!({ "rounds": extent.rounds, "seconds": extent.seconds, "cells": cells }))
+    let name = if extent.tls { "reads-tls" } else { "reads" };
+    report::keep(name, &json!({ "rounds": extent.rounds, "seconds": extent.seconds, "cells": cells }))
 }
 
 /// Tables as pgbench makes them, known to the catalogue, without labels.
-async fn furnish(house: &mut House) -> Result<()> {
+async fn furnish(house: &mut House, tls: Option<Issued>) -> Result<()> {
     let mut fill = Command::new(scratch_pg::program("pgbench")?);
     fill.args(["--initialize", "--quiet", "--scale", "1"]).arg(house.server.superuser_url(shop::DATABASE));
     fill.stderr(std::process::Stdio::null());
@@ -105,6 +117,15 @@ async fn furnish(house: &mut House) -> Result<()> {
     house.change(&grant).await?;
     house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await?;
     house.stop().await?;
+    if let Some(Issued { certificate_pem, key_pem }) = tls {
+        std::fs::write(house.folder().join("gate.pem"), certificate_pem)?;
+        std::fs::write(house.folder().join("gate.key"), key_pem)?;
+        let file = house.folder().join("countersign.toml");
+        let text = std::fs::read_to_string(&file)?;
+        let with = "\nenv = \"prod\"\nclient_tls = { cert = \"gate.pem\", key = \"gate.key\" }";
+        ensure!(text.contains("\nenv = \"prod\""), "the configuration has no target to add TLS to");
+        std::fs::write(&file, text.replacen("\nenv = \"prod\"", with, 1))?;
+    }
     house.serve().await
 }
 

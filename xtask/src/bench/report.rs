@@ -13,7 +13,7 @@ use super::plot;
 const BEGIN: &str = "<!-- measured: written by `cargo xtask bench publish` -->\n";
 const END: &str = "<!-- end of measured -->";
 /// What can be kept, in the order in which it is shown.
-const NAMES: [&str; 2] = ["reads", "copy"];
+const NAMES: [&str; 3] = ["reads", "reads-tls", "copy"];
 
 /// Two digits behind the point: the rest is noise.
 pub(super) fn rounded(number: f64) -> f64 {
@@ -48,11 +48,11 @@ pub(super) fn publish() -> Result<()> {
         let Ok(text) = fs::read_to_string(folder.join(format!("{name}.json"))) else { continue };
         let found: Value = serde_json::from_str(&text).with_context(|| format!("{name}.json"))?;
         let table = match name {
-            "reads" => {
-                fs::write(folder.join("reads.svg"), plot::reads(&found)?)?;
-                reads(&found)
+            "copy" => copies(&found),
+            _ => {
+                fs::write(folder.join(format!("{name}.svg")), plot::reads(&found)?)?;
+                reads(name, &found)
             }
-            _ => copies(&found),
         };
         tables.push_str(&table.with_context(|| format!("{name}.json is not what this bench writes"))?);
     }
@@ -72,9 +72,10 @@ fn shown(spread: &Value) -> Option<String> {
     Some(format!("{:.2} [{:.2}, {:.2}]", median?, low?, high?))
 }
 
-fn reads(found: &Value) -> Option<String> {
+fn reads(name: &str, found: &Value) -> Option<String> {
+    let command = if name == "reads" { "" } else { " --tls" };
     let mut table = format!(
-        "\n`cargo xtask bench postgres`, {} rounds of {} s:\n\n![Share of PgBouncer's throughput by mode and clients](performance/reads.svg)\n\n\
+        "\n`cargo xtask bench postgres{command}`, {} rounds of {} s:\n\n![Share of PgBouncer's throughput by mode and clients](performance/{name}.svg)\n\n\
          | mode, clients | share of PgBouncer | share of direct | PgBouncer's share of direct | CPU of a statement, gate | PgBouncer |\n|---|---|---|---|---|---|\n",
         found.get("rounds")?,
         found.get("seconds")?

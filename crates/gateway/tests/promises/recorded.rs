@@ -71,7 +71,7 @@ async fn promise_7_harmless_work_goes_on_beside_what_waits_and_all_of_it_is_on_t
             format!("\\set id random(1, 200)\nSELECT price_cents FROM products WHERE id = :id {word};\n");
         std::fs::write(&script, sql).unwrap();
         let before = metric(&house, "countersign_autonomous_records_total").await;
-        let load = Load { script: &script, mode, clients: 2, seconds: 1 };
+        let load = Load { script: &script, mode, clients: 2, seconds: 1, tls: false };
         load.run(&house.url(), &house.token).await.unwrap();
         let ran = reached(&house, &word).await;
         let is_run = |line: &&String| line.contains("LOG:  statement: ") || line.contains("LOG:  execute ");

@@ -150,7 +150,7 @@ pub(super) async fn run(
     tracing::info!(session = %id, %agent, target = %shared.settings.name, peer = %opened.peer, "session begins");
     let Some(mut connection) = Connection::new(opened, shared, worker, cache, id.clone()) else { return };
     let ended = connection.serve().await;
-    connection.close(&ended).await;
+    Box::pin(connection.close(&ended)).await;
     match ended {
         Err(reason @ (Ended::Client | Ended::Stopping)) => {
             tracing::info!(session = %id, %reason, "session ends");

@@ -52,7 +52,8 @@ impl Answer {
 }
 
 impl Connection {
-    /// Sends what is ready and passes the answers on until everything that was asked is answered.
+    /// Sends what is ready and passes the answers on until everything that was asked is answered. What happens seldom is on
+    /// the heap while it happens: every session has room for this, whether it does anything or not.
     pub(super) async fn drive(&mut self) -> Result<(), Ended> {
         let (mut sent, mut cancelled) = (0, false);
         let mut stop = self.shared.stop.clone();
@@ -64,7 +65,7 @@ impl Connection {
             if self.replies.must_cancel && !cancelled {
                 cancelled = true;
                 self.replies.must_cancel = false;
-                self.signal.cancel_running(&self.shared).await;
+                Box::pin(self.signal.cancel_running(&self.shared)).await;
             }
             self.flush_client().await?;
             if self.replies.fatal {
@@ -75,7 +76,7 @@ impl Connection {
                 self.upout.clear();
                 sent = 0;
                 if let Err(ended) = self.feed() {
-                    self.give_up_copy(sent).await?;
+                    Box::pin(self.give_up_copy(sent)).await?;
                     return Err(ended);
                 }
             }
@@ -101,13 +102,13 @@ impl Connection {
                 },
                 read = read_ahead(&mut self.client, &mut self.inbuf, AHEAD_BYTES_MAX), if may_read_ahead => {
                     if !matches!(read, Ok(1..)) {
-                        self.give_up_copy(sent).await?;
+                        Box::pin(self.give_up_copy(sent)).await?;
                         return Err(Ended::Client);
                     }
                 }
                 // A client may take any time to send its data.
                 () = stopped(&mut stop), if waits_for_data => {
-                    self.give_up_copy(sent).await?;
+                    Box::pin(self.give_up_copy(sent)).await?;
                     return Err(Ended::Stopping);
                 }
             }
