@@ -15,6 +15,7 @@ mod handshake;
 mod held;
 mod opening;
 mod pipeline;
+mod questions;
 mod reconnect;
 mod run;
 mod sending;
@@ -26,4 +27,5 @@ mod tokens;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};
+pub use questions::{QuestionError, Questions, TextRows};
 pub use settings::{Authenticator, GateLimits, RoleSettings, TargetSettings};
