@@ -1,9 +1,13 @@
 //! Two walls: the roles that setup makes, what the doctor says of them, and that PostgreSQL itself refuses where the gate
 //! would be wrong.
 
+use crate::shared::raw::extended::{SYNC, bind, execute, parse, query};
+use crate::shared::raw::{Message, Raw, sqlstate};
+use crate::shared::{Driver, until};
 use countersign_sim::house::House;
 use countersign_sim::process::Finished;
-use countersign_sim::scratch;
+use countersign_sim::scratch_pg::Options;
+use countersign_sim::{configured, scratch};
 use serde_json::Value;
 
 /// The line of the house's configuration that gives its agent one role for everything.
@@ -133,7 +137,8 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO PUBLIC;
 
 /// A house with three roles, made by setup over odd tables of which some columns are labelled. Its gate runs.
 pub async fn house_with_walls() -> House {
-    let mut house = House::open().await.unwrap();
+    let logging = Options { log_statements: true, ..Options::default() };
+    let mut house = House::open_with(logging, "").await.unwrap();
     house.stop().await.unwrap();
     house.change(ODD).await.unwrap();
     house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await.unwrap();
@@ -224,4 +229,232 @@ async fn setup_makes_three_roles_that_the_doctor_finds_nothing_against() {
     assert_eq!(failed.await.unwrap().code, Some(1), "who may not grant changes nothing");
     let after = house.truth("SELECT string_agg(relacl::text, '' ORDER BY oid) FROM pg_class").await.unwrap();
     assert_eq!(before, after);
+}
+
+/// Every cell of every row.
+fn cells(messages: &[Message]) -> Vec<String> {
+    let mut cells = Vec::new();
+    for row in messages.iter().filter(|message| message.tag == b'D') {
+        let mut rest = &row.body[2..];
+        while let [a, b, c, d, tail @ ..] = rest {
+            let length = usize::try_from(i32::from_be_bytes([*a, *b, *c, *d])).unwrap_or(0);
+            cells.push(String::from_utf8(tail[..length].to_vec()).unwrap());
+            rest = &tail[length..];
+        }
+    }
+    cells
+}
+
+/// What a simple query is answered with: its cells, or the error.
+async fn ask(raw: &mut Raw, sql: &str) -> Result<Vec<String>, (String, String)> {
+    let said = raw.ask(&[&query(sql)]).await;
+    match sqlstate(&said) {
+        None => Ok(cells(&said)),
+        Some(code) => {
+            let words = said.iter().find(|m| m.tag == b'E').and_then(|m| m.field(b'M'));
+            Err((code, words.unwrap_or_default()))
+        }
+    }
+}
+
+/// The lines of the server's log in which a role ran something that holds `word`.
+async fn ran_as(house: &House, role: &str, word: &str) -> usize {
+    let log = house.server.log_until_now().await.unwrap();
+    let own = |line: &&String| line.contains(&format!("{role}@shop")) && line.contains(word);
+    log.iter().filter(own).filter(|line| !line.contains(" parse ")).count()
+}
+
+const MASKED: &str = "SELECT id, email FROM customers WHERE id = 7";
+const WHO: &str = "SELECT current_user, session_user";
+
+fn is_masked(cells: &[String]) -> bool {
+    cells.len() == 2 && cells[0] == "7" && cells[1].ends_with("***@example.org")
+}
+
+async fn assert_is_itself(raw: &mut Raw) {
+    assert_eq!(ask(raw, WHO).await.unwrap(), ["shop auto", "shop auto"]);
+}
+
+#[tokio::test]
+async fn masked_reads_are_done_in_a_role_of_their_own_and_leave_the_session_in_its_own() {
+    let house = house_with_walls().await;
+    let mut raw = Raw::login(&house).await;
+    assert_is_itself(&mut raw).await;
+    assert_eq!(ask(&mut raw, "SELECT id, country FROM customers WHERE id = 7").await.unwrap().len(), 2);
+    assert!(is_masked(&ask(&mut raw, MASKED).await.unwrap()));
+    assert_is_itself(&mut raw).await;
+    // In a transaction, after a write of its own, which it sees; taken back with a savepoint and with the whole.
+    for end in ["COMMIT", "ROLLBACK"] {
+        ask(&mut raw, "BEGIN").await.unwrap();
+        ask(&mut raw, "INSERT INTO features.counted (note) VALUES ('one')").await.unwrap();
+        ask(&mut raw, "SAVEPOINT s").await.unwrap();
+        let both =
+            "SELECT c.id, c.email FROM customers c WHERE c.id = 7 AND EXISTS (SELECT FROM features.counted)";
+        assert!(is_masked(&ask(&mut raw, both).await.unwrap()));
+        assert_is_itself(&mut raw).await;
+        ask(&mut raw, "ROLLBACK TO SAVEPOINT s").await.unwrap();
+        assert_is_itself(&mut raw).await;
+        ask(&mut raw, end).await.unwrap();
+        assert_is_itself(&mut raw).await;
+    }
+    // One that fails, alone and in a transaction.
+    let fails = "SELECT 1 / (id - 7), email FROM customers WHERE id = 7";
+    assert_eq!(ask(&mut raw, fails).await.unwrap_err().0, "22012");
+    assert_is_itself(&mut raw).await;
+    ask(&mut raw, "BEGIN").await.unwrap();
+    assert_eq!(ask(&mut raw, fails).await.unwrap_err().0, "22012");
+    assert_eq!(ask(&mut raw, MASKED).await.unwrap_err().0, "25P02");
+    ask(&mut raw, "ROLLBACK").await.unwrap();
+    assert_is_itself(&mut raw).await;
+    // A rollback in the same message would take the way back with it.
+    let (code, words) = ask(&mut raw, &format!("BEGIN; {MASKED}; ROLLBACK")).await.unwrap_err();
+    assert!(code == "0A000" && words.contains("does not pass this gate"), "{words}");
+    assert_is_itself(&mut raw).await;
+    // By the extended protocol, in a pipeline beside writes and reads of its own.
+    let said = raw
+        .ask(&[
+            &parse("who", WHO),
+            &parse("mail", MASKED),
+            &parse("note", "INSERT INTO features.counted (note) VALUES ('two') RETURNING note"),
+            &bind("", "who"),
+            &execute("", 0),
+            &bind("", "mail"),
+            &execute("", 0),
+            &bind("", "note"),
+            &execute("", 0),
+            &bind("", "mail"),
+            &execute("", 0),
+            &bind("", "who"),
+            &execute("", 0),
+            &SYNC,
+        ])
+        .await;
+    assert_eq!(sqlstate(&said), None, "{said:?}");
+    let all = cells(&said);
+    assert_eq!(
+        (&all[0], &all[4], &all[7]),
+        (&"shop auto".to_owned(), &"two".to_owned(), &"shop auto".to_owned())
+    );
+    assert!(is_masked(&all[2..4]) && is_masked(&all[5..7]), "{all:?}");
+    // In pieces: the portal is read on where it stopped.
+    let many = "SELECT id, email FROM customers ORDER BY id LIMIT 3";
+    ask(&mut raw, "BEGIN").await.unwrap();
+    let first = raw.ask(&[&parse("", many), &bind("p", ""), &execute("p", 2), &SYNC]).await;
+    let rest = raw.ask(&[&execute("p", 2), &SYNC]).await;
+    assert_eq!((cells(&first).len(), cells(&rest).len()), (4, 2), "{first:?} {rest:?}");
+    ask(&mut raw, "COMMIT").await.unwrap();
+    assert_is_itself(&mut raw).await;
+    let driver = Driver::connect(&house).await;
+    let row = driver.client.query_one("SELECT email FROM customers WHERE id = $1", &[&7i64]).await.unwrap();
+    assert!(row.get::<_, String>(0).ends_with("***@example.org"));
+    assert!(ran_as(&house, "shop auto", "SET ROLE").await > 0, "in a role of their own");
+}
+
+#[tokio::test]
+async fn approved_work_is_done_over_a_connection_of_its_own_and_the_session_comes_back_as_it_was() {
+    let house = house_with_walls().await;
+    let mut raw = Raw::login(&house).await;
+    ask(&mut raw, "SET statement_timeout = '77s'").await.unwrap();
+    raw.ask(&[&parse("kept", WHO), &SYNC]).await;
+    let hold = async |raw: &mut Raw, sql: &str| {
+        raw.send(&query(sql)).await;
+        house.approve(&raw.held().await.id).await.unwrap();
+        let said = raw.until(b'Z').await;
+        assert_eq!(sqlstate(&said), None, "{sql}: {said:?}");
+    };
+    let itself = async |raw: &mut Raw| {
+        assert_eq!(ask(raw, "SHOW statement_timeout").await.unwrap(), ["77s"]);
+        let said = raw.ask(&[&bind("", "kept"), &execute("", 0), &SYNC]).await;
+        assert_eq!(cells(&said), ["shop auto", "shop auto"], "{said:?}");
+    };
+    // A session that left nothing, and one that moved a sequence and may have left more.
+    hold(&mut raw, "DELETE FROM support_tickets WHERE id = 77").await;
+    itself(&mut raw).await;
+    ask(&mut raw, "INSERT INTO features.counted (note) VALUES ('one')").await.unwrap();
+    hold(&mut raw, "DELETE FROM support_tickets WHERE id = 78").await;
+    itself(&mut raw).await;
+    assert_eq!(house.truth("SELECT count(*) FROM support_tickets WHERE id IN (77, 78)").await.unwrap(), "0");
+    assert_eq!(ran_as(&house, "shop_granted", "DELETE FROM support_tickets").await, 2);
+    assert_eq!(ran_as(&house, "shop auto", "DELETE FROM support_tickets").await, 0);
+    // A refusal changes nothing, and what a card counts is counted where it may be.
+    raw.send(&query("DELETE FROM customers WHERE email = 'nobody@example.org'")).await;
+    let request = raw.held().await;
+    let shown = house.command(&["requests", "show", &request.id]).await.unwrap();
+    assert!(shown.contains("shop_granted"), "the role in which it would run is shown: {shown}");
+    house.deny(&request.id, "no").await.unwrap();
+    assert!(sqlstate(&raw.until(b'Z').await).is_some());
+    itself(&mut raw).await;
+    // Within a transaction the rest of it is done there, and what it sets and prepares is there afterwards.
+    ask(&mut raw, "BEGIN").await.unwrap();
+    assert_eq!(ask(&mut raw, "SELECT count(*) FROM products").await.unwrap(), ["200"]);
+    hold(&mut raw, "UPDATE products SET price_cents = 1 WHERE id = 1").await;
+    assert_eq!(ask(&mut raw, "SELECT price_cents FROM products WHERE id = 1").await.unwrap(), ["1"]);
+    assert!(is_masked(&ask(&mut raw, MASKED).await.unwrap()), "masked there too");
+    ask(&mut raw, "SET lock_timeout = '5s'").await.unwrap();
+    raw.ask(&[&parse("new", "SELECT 'new'"), &SYNC]).await;
+    ask(&mut raw, "COMMIT").await.unwrap();
+    itself(&mut raw).await;
+    assert_eq!(ask(&mut raw, "SHOW lock_timeout").await.unwrap(), ["5s"]);
+    assert_eq!(cells(&raw.ask(&[&bind("", "new"), &execute("", 0), &SYNC]).await), ["new"]);
+    assert_eq!(house.truth("SELECT price_cents FROM products WHERE id = 1").await.unwrap(), "1");
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'shop_granted'";
+    until("nobody is left in that role", async || house.truth(idle).await.unwrap() == "0").await;
+    // A transaction that has written cannot go there.
+    ask(&mut raw, "BEGIN").await.unwrap();
+    ask(&mut raw, "INSERT INTO features.counted (note) VALUES ('two')").await.unwrap();
+    let (code, words) = ask(&mut raw, "DELETE FROM support_tickets WHERE id = 79").await.unwrap_err();
+    assert!(code == "42501" && words.contains("cannot wait here"), "{words}");
+    ask(&mut raw, "ROLLBACK").await.unwrap();
+    itself(&mut raw).await;
+}
+
+#[tokio::test]
+async fn where_the_gate_is_wrong_the_server_refuses() {
+    let mut house = house_with_walls().await;
+    let truth = house.truth("SELECT email FROM customers WHERE id = 7").await.unwrap();
+    house.stop().await.unwrap();
+    // The gate does not know any more that the column is labelled: it would let it pass as it is.
+    let file = house.folder().join("catalogue/shop.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let at = text.find("name = \"customers\"").unwrap();
+    let forgotten = text[at..].replacen("labels = [\"pii.email\"]", "labels = []", 1);
+    std::fs::write(&file, [&text[..at], &forgotten].concat()).unwrap();
+    house.serve().await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    assert_eq!(ask(&mut raw, MASKED).await.unwrap_err().0, "42501");
+    let log = house.server.log_until_now().await.unwrap();
+    assert!(
+        log.iter().any(|line| line.contains("permission denied for table customers")),
+        "it was the server"
+    );
+    // Nor does a policy by which everything is allowed open it, nor code that the gate takes for harmless.
+    house.stop().await.unwrap();
+    configured::allow_everything(house.folder()).unwrap();
+    house
+        .change(
+            "CREATE FUNCTION look() RETURNS text LANGUAGE sql AS 'SELECT email FROM customers WHERE id = 7'",
+        )
+        .await
+        .unwrap();
+    house.serve().await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    for sql in [
+        MASKED,
+        "SELECT look()",
+        "SELECT * FROM mails",
+        "UPDATE customers SET country = 'XX'",
+        "DELETE FROM orders",
+        "TRUNCATE payments",
+        "CREATE TABLE public.mine (id int)",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+        "SELECT pg_read_file('/etc/passwd')",
+    ] {
+        match ask(&mut raw, sql).await {
+            Err((code, _)) => assert!(code == "42501", "{sql}: {code}"),
+            Ok(cells) => panic!("{sql}: {cells:?}"),
+        }
+    }
+    assert_eq!(ask(&mut raw, "SELECT count(*) FROM products").await.unwrap(), ["200"]);
+    let changed = house.truth("SELECT count(*) FROM customers WHERE country = 'XX'").await.unwrap();
+    assert_eq!((changed.as_str(), truth.contains('@')), ("0", true));
 }

@@ -58,12 +58,27 @@ enum Woken {
 }
 
 impl Connection {
-    /// Holds an action until it ran or will not run.
+    /// Holds an action until it ran or will not run: in the role for approved work, where there is one.
     pub(super) async fn hold(
         &mut self,
         action: &ClientAction,
         analysis: Arc<Analysis>,
         held: Box<Held>,
+        forward: Forward,
+    ) -> Result<HeldEnd, Ended> {
+        let ended = Box::pin(self.hold_in_role(action, analysis, held, forward)).await?;
+        if self.walls.is_away() {
+            self.done_with_granted();
+            Box::pin(self.back_from_granted()).await?;
+        }
+        Ok(ended)
+    }
+
+    async fn hold_in_role(
+        &mut self,
+        action: &ClientAction,
+        mut analysis: Arc<Analysis>,
+        mut held: Box<Held>,
         forward: Forward,
     ) -> Result<HeldEnd, Ended> {
         let parks = self.session.own.mode == Mode::Park;
@@ -72,7 +87,9 @@ impl Connection {
         }
         if let Some(why) = Box::pin(self.cannot_hold()).await? {
             // Who does not wait keeps nothing open: it is answered now, and claimed now where it is approved already.
-            if !(parks && self.session.may_claim_within()) {
+            // Nor can it go on in another role, where approved work has one: it would not see what it has done.
+            let may_stay = self.walls.is_away() || !self.walls.has_granted();
+            if !(parks && may_stay && self.session.may_claim_within()) {
                 return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
             }
             // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
@@ -84,6 +101,20 @@ impl Connection {
                         .to_owned();
                 return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
             }
+        }
+        if self.walls.has_granted() {
+            if let Some(refusal) = Box::pin(self.to_granted()).await? {
+                return Ok(HeldEnd::Refused(refusal));
+            }
+            // Names may mean something else to another role: people are shown what it would do there.
+            (analysis, held) = match Box::pin(self.afresh(action)).await? {
+                Ok((analysis, Judged::Hold(held))) => (analysis, Box::new(held)),
+                Ok((_, Judged::Deny(refusal))) | Err(refusal) => return Ok(HeldEnd::Refused(refusal)),
+                Ok((_, Judged::Allow(_))) => {
+                    let why = "in the role for approved work it would do something else: the roles' settings differ";
+                    return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why: why.to_owned() }));
+                }
+            };
         }
         let touched = Box::pin(self.touched(&analysis, action)).await?;
         self.read_values().await?;

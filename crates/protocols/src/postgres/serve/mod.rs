@@ -24,6 +24,7 @@ mod settings;
 mod simple;
 mod steps;
 mod tokens;
+mod walls;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};
