@@ -104,7 +104,7 @@ impl House {
     pub fn target_settings(&self, name: &TargetName, target: &Target) -> Result<TargetSettings> {
         let of = |catalogue: &str| format!("target `{name}`: {catalogue}");
         let databases = self.catalogues.iter().filter(|((of, _), _)| of == name);
-        let roles = target.roles.iter().map(|(agent, role)| Ok((agent.clone(), role_settings(role)?)));
+        let roles = target.roles.iter().map(|(agent, role)| Ok((agent.clone(), roles_settings(role)?)));
         Ok(TargetSettings {
             name: name.clone(),
             env: target.env.clone(),
@@ -128,7 +128,7 @@ impl House {
             default_role: target
                 .default_role
                 .as_ref()
-                .map(role_settings)
+                .map(roles_settings)
                 .transpose()
                 .with_context(|| of("default_role"))?,
             catalogue_role: role_settings(&target.catalogue_role).with_context(|| of("catalogue_role"))?,
@@ -145,11 +145,21 @@ impl House {
     }
 }
 
+fn roles_settings(roles: &crate::config::checked::Roles) -> Result<RoleSettings> {
+    Ok(RoleSettings {
+        masked: roles.masked.clone(),
+        granted: roles.granted.as_ref().map(role_settings).transpose()?.map(Box::new),
+        ..role_settings(&roles.login)?
+    })
+}
+
 fn role_settings(role: &crate::config::checked::Role) -> Result<RoleSettings> {
     let password = role.password.as_ref().map(SecretRef::read).transpose()?;
     Ok(RoleSettings {
         role: role.role.clone(),
         password: password.map(|secret| Password::new(secret.expose().clone())),
+        masked: None,
+        granted: None,
     })
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod catalogue;
 mod check;
+mod doctor;
 mod explain;
 mod init;
 mod keys;
@@ -11,6 +12,7 @@ mod propose;
 mod requests;
 mod restore;
 mod serve;
+mod setup;
 mod ssh;
 mod token;
 mod verify;
@@ -42,10 +44,15 @@ enum Command {
     Serve(serve::Arguments),
     /// Load everything that the configuration names, and run the policy tests.
     Check(check::Arguments),
+    /// Look for what weakens the gate at the servers behind it. Exits 1 where the gate should not serve like this.
+    Doctor(doctor::Arguments),
     /// Say what would happen to a statement, and why. Nothing is executed.
     Explain(explain::Arguments),
     /// Put the statements of a file before people as one plan, and run it once it is approved.
     Propose(propose::Arguments),
+    /// Make what the gate needs at a server: roles and their grants. Prints SQL, or applies it.
+    #[command(subcommand)]
+    Setup(setup::Arguments),
     /// Check a log and print its tier of evidence.
     Verify(verify::Arguments),
     /// Copy the store to a folder, while the gate serves or while it does not.
@@ -82,8 +89,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Init(arguments) => init::run(&arguments),
         Command::Serve(arguments) => serve::run(&config, &arguments),
         Command::Check(arguments) => check::run(&config, &arguments),
+        Command::Doctor(arguments) => doctor::run(&config, &arguments),
         Command::Explain(arguments) => explain::run(&config, &arguments),
         Command::Propose(arguments) => propose::run(&arguments),
+        Command::Setup(arguments) => setup::run(&config, &arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Backup(arguments) => backup::run(&config, &arguments),
         Command::Restore(arguments) => restore::run(&config, &arguments),

@@ -83,10 +83,10 @@ pub struct Target {
     pub tls: Option<ServerTls>,
     /// The databases, each with its catalogue file.
     pub databases: BTreeMap<String, PathBuf>,
-    /// The role of each agent.
-    pub roles: BTreeMap<AgentName, Role>,
-    /// The role of every other agent.
-    pub default_role: Option<Role>,
+    /// The roles of each agent.
+    pub roles: BTreeMap<AgentName, Roles>,
+    /// The roles of every other agent.
+    pub default_role: Option<Roles>,
     /// The role that reads the server's catalogue.
     pub catalogue_role: Role,
     /// The certificate that agents see.
@@ -104,6 +104,17 @@ pub struct ServerTls {
     pub ca: PathBuf,
     /// The name that its certificate must hold.
     pub server_name: String,
+}
+
+/// The roles of an agent at the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roles {
+    /// The one that its sessions log in as.
+    pub login: Role,
+    /// The one that masked reads are done in.
+    pub masked: Option<String>,
+    /// The one that what people approved is done in.
+    pub granted: Option<Role>,
 }
 
 /// A role at the server.

@@ -8,7 +8,7 @@ pub mod raw;
 pub mod secret;
 mod targets;
 
-pub use checked::{Config, Target, TlsFiles};
+pub use checked::{Config, Roles, Target, TlsFiles};
 pub use secret::SecretRef;
 
 use std::path::{Path, PathBuf};

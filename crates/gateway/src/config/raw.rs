@@ -189,11 +189,11 @@ pub struct RawTarget {
     pub tls: RawServerTls,
     /// The databases that may be reached, each with its catalogue.
     pub databases: BTreeMap<String, RawDatabase>,
-    /// The role of each agent at the server.
+    /// The roles of each agent at the server.
     #[serde(default)]
-    pub roles: BTreeMap<String, RawRole>,
-    /// The role of every other agent; left out, they are refused.
-    pub default_role: Option<RawRole>,
+    pub roles: BTreeMap<String, RawRoles>,
+    /// The roles of every other agent; left out, they are refused.
+    pub default_role: Option<RawRoles>,
     /// The role that reads the server's catalogue.
     pub catalogue_role: RawRole,
     /// The certificate that the gate shows to agents.
@@ -251,6 +251,20 @@ pub struct RawCa {
 pub struct RawDatabase {
     /// The catalogue file; `countersign catalogue sync --accept` writes it. One that is missing knows nothing.
     pub catalogue: PathBuf,
+}
+
+/// The roles of an agent at the server.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawRoles {
+    /// The role that its sessions log in as. With the two below: for what touches no labelled column.
+    pub role: String,
+    /// Its password, by reference.
+    pub password: Option<SecretRef>,
+    /// The role that masked reads are done in; `role` is a member of it.
+    pub masked: Option<String>,
+    /// The role that what people approved is done in, over a connection of its own.
+    pub granted: Option<RawRole>,
 }
 
 /// A role at the server.

@@ -1,9 +1,9 @@
 //! The checks of targets: nothing reaches a server in clear over a network, and no agent does either.
 
 use super::ConfigError;
-use super::checked::{Role, ServerTls, Target, TlsFiles};
+use super::checked::{Role, Roles, ServerTls, Target, TlsFiles};
 use super::checks::Check;
-use super::raw::{RawAddress, RawRole, RawServerTls, RawTarget, RawTlsFiles};
+use super::raw::{RawAddress, RawRole, RawRoles, RawServerTls, RawTarget, RawTlsFiles};
 use countersign_core::id::{AgentName, EnvName, TargetName};
 use countersign_protocols::postgres::session::Mode;
 use countersign_protocols::postgres::upstream::Address;
@@ -46,9 +46,11 @@ impl Check<'_> {
         let tls = self.server_tls(key, raw.tls, &address)?;
         let mut roles = BTreeMap::new();
         for (agent, role) in raw.roles {
-            let agent = self.name(&format!("{key}.roles"), &agent, AgentName::parse)?;
-            roles.insert(agent, self.role(role));
+            let key = format!("{key}.roles");
+            let agent = self.name(&key, &agent, AgentName::parse)?;
+            roles.insert(agent, self.roles(&key, role)?);
         }
+        let default_role = raw.default_role.map(|role| self.roles(&format!("{key}.default_role"), role));
         let mut modes = BTreeMap::new();
         for (agent, word) in &raw.modes {
             let key = format!("{key}.modes");
@@ -63,7 +65,7 @@ impl Check<'_> {
             tls,
             databases: databases.map(|(name, d)| (name, self.folder.join(d.catalogue))).collect(),
             roles,
-            default_role: raw.default_role.map(|role| self.role(role)),
+            default_role: default_role.transpose()?,
             catalogue_role: self.role(raw.catalogue_role),
             client_tls: raw.client_tls.map(|files| self.tls_files(files)),
             mode: mode.unwrap_or_default(),
@@ -123,6 +125,27 @@ impl Check<'_> {
                 Err(self.value(key, message))
             }
         }
+    }
+
+    // One role in two places would be one wall, and look like two.
+    fn roles(&self, key: &str, raw: RawRoles) -> Result<Roles, ConfigError> {
+        let login = self.role(RawRole { role: raw.role, password: raw.password });
+        let granted = raw.granted.map(|role| self.role(role));
+        if raw.masked.is_some() && granted.is_none() {
+            let message = "found masked without granted: what people approve needs a role of its own too";
+            return Err(self.value(key.to_owned(), message));
+        }
+        let mut names = BTreeSet::from([login.role.as_str()]);
+        let others = raw.masked.as_deref().into_iter().chain(granted.as_ref().map(|role| role.role.as_str()));
+        for name in others {
+            if !names.insert(name) {
+                let message = format!(
+                    "found `{name}` twice: give what is masked and what is granted a role of its own"
+                );
+                return Err(self.value(key.to_owned(), message));
+            }
+        }
+        Ok(Roles { masked: raw.masked, granted, login })
     }
 
     pub(super) fn role(&self, raw: RawRole) -> Role {

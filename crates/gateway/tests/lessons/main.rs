@@ -9,3 +9,4 @@ mod revoked;
 mod shared;
 mod streaming;
 mod waiting;
+mod walls;

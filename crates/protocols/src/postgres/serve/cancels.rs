@@ -92,6 +92,11 @@ impl CancelSignal {
         }
     }
 
+    /// Takes the key away: what runs next is another's.
+    pub(super) fn take_key(&self) -> Option<BackendKey> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// How the server cancels what this connection runs.
     pub(super) fn set_key(&self, key: Option<BackendKey>) {
         *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;

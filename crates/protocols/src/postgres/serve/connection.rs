@@ -15,7 +15,9 @@ use super::facts::{Change, Facts, Snapshot};
 use super::fate;
 use super::handshake::Opened;
 use super::pipeline::Pipeline;
+use super::reconnect::SetByClient;
 use super::server::{Parameters, Server, ServerError};
+use super::walls::Walls;
 use crate::sql::session::SessionState;
 use crate::sql::shape::{AnalysisCache, StateId};
 use crate::sql::{Analysis, NotUnderstood};
@@ -93,7 +95,7 @@ pub(super) struct Connection {
     /// What the client was told that the server reports as a session begins.
     pub(super) told: Arc<Parameters>,
     /// What was set on a connection that was given back.
-    pub(super) given_back: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(super) given_back: Option<SetByClient>,
     pub(super) upin: BytesMut,
     pub(super) upout: BytesMut,
     pub(super) replies: Replies,
@@ -103,6 +105,8 @@ pub(super) struct Connection {
     pub(super) id: SessionId,
     pub(super) target: Target,
     pub(super) role: String,
+    /// The other roles that it works in.
+    pub(super) walls: Walls,
     pub(super) address: String,
     pub(super) lane: Lane,
     pub(super) facts: Facts,
@@ -203,6 +207,7 @@ impl Connection {
             id,
             target,
             role: opened.role,
+            walls: opened.walls,
             address: opened.peer.ip().to_string(),
             lane,
             facts,

@@ -272,6 +272,9 @@ impl Connection {
 
     /// Asks the server for whatever decides how names are resolved, where it may have changed.
     pub(super) async fn refresh_state(&mut self) -> Result<(), Ended> {
+        if self.walls.is_away() {
+            Box::pin(self.back_from_granted()).await?;
+        }
         // Another connection may begin otherwise than the last one: the state is that of the one that will be used.
         if !self.server.is_open() {
             Box::pin(self.connected()).await?;
@@ -351,6 +354,9 @@ impl Connection {
         }
         if idle || committed.is_some() {
             self.end_change().await;
+        }
+        if idle && self.walls.is_away() {
+            Box::pin(self.back_from_granted()).await?;
         }
         Ok(())
     }

@@ -189,6 +189,7 @@ impl Connection {
         };
         let payload = Bytes::copy_from_slice(payload);
         self.pipeline.judged(portal);
+        let masked = self.is_masked_read(&analysis);
         let described = self.pipeline.ends_in_description_of(portal);
         if !described && matches!(plan, MaskPlan::Projection { .. } | MaskPlan::Unlabelled(_)) {
             // The mask is built from the server's own description of this very portal, and where nothing is masked
@@ -198,6 +199,9 @@ impl Connection {
         self.commit_sent |= ends_transaction(&analysis);
         let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.epoch()));
         self.pipeline.push_execute(payload, Expect::Rows(Box::new(rows)), &analysis);
+        if masked {
+            self.pipeline.read_masked(portal);
+        }
         if copies_in(&analysis) {
             // The client waits for the server's word before it sends anything else that counts.
             return self.send(false).await;

@@ -15,6 +15,7 @@ use super::client::ClientStream;
 use super::connection::UNREACHABLE;
 use super::opening::{self, Knock};
 use super::server::{Parameters, Server, ServerError};
+use super::walls::Walls;
 use crate::sql::settings;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
@@ -53,6 +54,7 @@ pub(super) struct Opened {
     pub(super) identity: Authenticated<AgentIdentity>,
     pub(super) database: String,
     pub(super) role: String,
+    pub(super) walls: Walls,
     pub(super) peer: SocketAddr,
     pub(super) cancel: CancelPlace,
     pub(super) own_settings: Vec<(String, String)>,
@@ -249,6 +251,7 @@ async fn connect(
     let mut config = shared.settings.upstream(role_settings, &database, &application);
     let passes = |name: &str| PASSED_ON.iter().any(|p| p.eq_ignore_ascii_case(name));
     config.options = passed.into_iter().filter(|(name, _)| passes(name)).collect();
+    let walls = Walls::of(role_settings, &config);
     let mut server = Server::unopened(config);
     let (mut key, mut leftover) = (None, BytesMut::new());
     let told = match server.greeting(shared) {
@@ -286,6 +289,7 @@ async fn connect(
         identity,
         database,
         role,
+        walls,
         peer,
         cancel,
         own_settings,

@@ -65,9 +65,24 @@ enum Woken {
 }
 
 impl Connection {
-    /// Holds an action until it ran or will not run. What lives while people decide is kept small: there may be ten
-    /// thousand who wait.
+    /// Holds an action until it ran or will not run: in the role for approved work, where there is one.
     pub(super) async fn hold(
+        &mut self,
+        action: &ClientAction,
+        analysis: Arc<Analysis>,
+        held: Box<Held>,
+        forward: Forward,
+    ) -> Result<HeldEnd, Ended> {
+        let ended = Box::pin(self.hold_in_role(action, analysis, held, forward)).await?;
+        if self.walls.is_away() {
+            self.done_with_granted();
+            Box::pin(self.back_from_granted()).await?;
+        }
+        Ok(ended)
+    }
+
+    // What lives while people decide is kept small: there may be ten thousand who wait.
+    async fn hold_in_role(
         &mut self,
         action: &ClientAction,
         analysis: Arc<Analysis>,
@@ -102,8 +117,8 @@ impl Connection {
     async fn put_before_people(
         &mut self,
         action: &ClientAction,
-        analysis: Arc<Analysis>,
-        held: Box<Held>,
+        mut analysis: Arc<Analysis>,
+        mut held: Box<Held>,
         parks: bool,
     ) -> Result<Result<(Box<Waiting>, Box<Touched>), Refusal>, Ended> {
         if let Some(why) = cannot_be_asked(&analysis) {
@@ -111,7 +126,9 @@ impl Connection {
         }
         if let Some(why) = self.cannot_hold().await? {
             // Who does not wait keeps nothing open: it is answered now, and claimed now where it is approved already.
-            if !(parks && self.session.may_claim_within()) {
+            // Nor can it go on in another role, where approved work has one: it would not see what it has done.
+            let may_stay = self.walls.is_away() || !self.walls.has_granted();
+            if !(parks && may_stay && self.session.may_claim_within()) {
                 return Ok(Err(Refusal::CannotHoldHere { why }));
             }
             // To be told to wait would undo what ran before it, and each approval is for one run: both would be asked
@@ -121,6 +138,20 @@ impl Connection {
                            plan, or in transactions of their own";
                 return Ok(Err(Refusal::CannotHoldHere { why: why.to_owned() }));
             }
+        }
+        if self.walls.has_granted() {
+            if let Some(refusal) = Box::pin(self.to_granted()).await? {
+                return Ok(Err(refusal));
+            }
+            // Names may mean something else to another role: people are shown what it would do there.
+            (analysis, held) = match Box::pin(self.afresh(action)).await? {
+                Ok((analysis, Judged::Hold(held))) => (analysis, Box::new(held)),
+                Ok((_, Judged::Deny(refusal))) | Err(refusal) => return Ok(Err(refusal)),
+                Ok((_, Judged::Allow(_))) => {
+                    let why = "in the role for approved work it would do something else: the roles' settings differ";
+                    return Ok(Err(Refusal::CannotHoldHere { why: why.to_owned() }));
+                }
+            };
         }
         let touched = self.touched(&analysis, action).await?;
         self.read_values().await?;

@@ -15,6 +15,7 @@ mod handshake;
 mod held;
 mod opening;
 mod pipeline;
+mod questions;
 mod reconnect;
 mod run;
 mod sending;
@@ -23,7 +24,9 @@ mod settings;
 mod simple;
 mod steps;
 mod tokens;
+mod walls;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};
+pub use questions::{QuestionError, Questions, TextRows};
 pub use settings::{Authenticator, GateLimits, RoleSettings, TargetSettings};

@@ -48,6 +48,8 @@ pub(super) struct Queued {
     pub(super) expect: Expect,
     // A Bind that nobody has judged yet: the server would plan it, and planning may run code.
     unjudged: bool,
+    /// It is done in the role of masked reads.
+    pub(super) masked: bool,
 }
 
 /// A portal whose Bind is among what was gathered.
@@ -99,7 +101,31 @@ impl Pipeline {
     /// Gathers a message.
     pub(super) fn push(&mut self, frame: Bytes, expect: Expect) {
         self.bytes += frame.len();
-        self.queue.push(Queued { frame, expect, unjudged: false });
+        self.queue.push(Queued { frame, expect, unjudged: false, masked: false });
+    }
+
+    /// Notes that the Execute that was gathered last, and the Bind of its portal, are a masked read.
+    pub(super) fn read_masked(&mut self, portal: &str) {
+        let bind = self.portals.get(portal).and_then(Option::as_ref).map(|tentative| tentative.at);
+        if let Some(at) = bind {
+            self.read_masked_at(at);
+        }
+        // What describes its portal stays beside it: the mask is built of the answer.
+        let mut last = self.queue.iter_mut().rev();
+        if let Some(execute) = last.next() {
+            execute.masked = true;
+        }
+        if let Some(describe) = last.next().filter(|queued| matches!(queued.expect, Expect::Describe { .. }))
+        {
+            describe.masked = true;
+        }
+    }
+
+    /// Notes that the Bind at this place is one of a masked read.
+    pub(super) fn read_masked_at(&mut self, at: usize) {
+        if let Some(queued) = self.queue.get_mut(at) {
+            queued.masked = true;
+        }
     }
 
     /// Gathers a Parse.
@@ -148,7 +174,7 @@ impl Pipeline {
         };
         let expect = Expect::Done { tag: b'3', show: true, then };
         match &mut self.pending {
-            Some(pending) => pending.after.push(Queued { frame, expect, unjudged: false }),
+            Some(pending) => pending.after.push(Queued { frame, expect, unjudged: false, masked: false }),
             None => self.push(frame, expect),
         }
     }
@@ -262,6 +288,11 @@ impl Pipeline {
 }
 
 impl Queued {
+    /// Whether it matters in which role it is done: the server checks rights as it binds and as it runs.
+    pub(super) fn is_of_a_role(&self) -> bool {
+        self.masked || matches!(self.expect, Expect::Rows(_) | Expect::Done { tag: b'2', .. })
+    }
+
     fn describes(&self, what: u8, name: &str) -> bool {
         let asked = matches!(self.expect, Expect::Describe { show: true });
         let body = self.frame.get(super::super::codec::HEADER_BYTES..).unwrap_or_default();

@@ -42,7 +42,7 @@ impl Connection {
             return Ok(());
         }
         self.resume_if_suspended().await?;
-        self.enqueue_all();
+        self.enqueue_all()?;
         if sync {
             write_frontend::sync(&mut self.upout);
             self.replies.expect(Expect::Ready { show: true });
@@ -60,7 +60,12 @@ impl Connection {
         let mut from = 0;
         while let Some((at, portal)) = self.pipeline.next_unjudged(from) {
             let refusal = match self.decide(&ClientAction::of_portal(&portal)).await? {
-                Decision::Allow(analysis, _) if analysis.statements.iter().all(leaves_no_trace) => None,
+                Decision::Allow(analysis, _) if analysis.statements.iter().all(leaves_no_trace) => {
+                    if self.is_masked_read(&analysis) {
+                        self.pipeline.read_masked_at(at);
+                    }
+                    None
+                }
                 Decision::Refuse(refusal) | Decision::Unreadable(refusal) => Some(refusal),
                 // It is not recorded before it is executed, and there are more ways to run a portal than Execute.
                 Decision::Allow(..) | Decision::Hold(..) => {
@@ -182,16 +187,21 @@ impl Connection {
             return Ok(false);
         }
         self.resume_if_suspended().await?;
-        self.enqueue_all();
+        self.enqueue_all()?;
         write_frontend::sync(&mut self.upout);
         self.replies.expect(Expect::Ready { show: false });
         self.pipeline.skipping = self.drive_pipeline(true).await?;
         Ok(!self.pipeline.skipping)
     }
 
-    fn enqueue_all(&mut self) {
+    fn enqueue_all(&mut self) -> Result<(), Ended> {
         let mut gathered = self.pipeline.take();
+        let mut masked = false;
         for queued in gathered.drain(..) {
+            if queued.masked != masked && queued.is_of_a_role() {
+                masked = queued.masked;
+                self.switch_role(masked)?;
+            }
             let commits = matches!(&queued.expect, Expect::Rows(rows) if ends_transaction(rows.analysis()));
             if commits && self.session.state.definitions_in_doubt {
                 self.begin_change();
@@ -199,7 +209,11 @@ impl Connection {
             self.upout.extend_from_slice(&queued.frame);
             self.replies.expect(queued.expect);
         }
+        if masked {
+            self.switch_role(false)?;
+        }
         self.pipeline.reuse(gathered);
+        Ok(())
     }
 
     // Whether something failed.
@@ -258,7 +272,7 @@ impl Connection {
         self.pipeline.drop_unjudged();
         self.resume_if_suspended().await?;
         if !self.pipeline.has_nothing_gathered() {
-            self.enqueue_all();
+            self.enqueue_all()?;
             write_frontend::flush(&mut self.upout);
             self.pipeline.skipping = self.drive_pipeline(false).await?;
             if self.pipeline.skipping {

@@ -55,6 +55,10 @@ pub struct RoleSettings {
     pub role: String,
     /// Its password, where the server wants one.
     pub password: Option<Password>,
+    /// The role that masked reads are done in, where that is another.
+    pub masked: Option<String>,
+    /// The role that what people approved is done in, where that is another.
+    pub granted: Option<Box<RoleSettings>>,
 }
 
 /// One target behind a PostgreSQL gate.

@@ -127,9 +127,18 @@ impl Connection {
         if self.session.transaction.suspended && !self.resume().await? {
             return Err(Ended::State("a transaction could not be begun again after a hold"));
         }
+        let masked = self.is_masked_read(analysis);
+        if masked && let Some(refusal) = Box::pin(self.take_masked_role(analysis)).await? {
+            return self.refuse_simple(refusal).await;
+        }
         let (payload, execution) = match self.pass(allowed, action, frame).await {
             Ok(passed) => passed,
-            Err(refusal) => return self.refuse_simple(refusal).await,
+            Err(refusal) => {
+                if masked {
+                    self.give_masked_role_back().await?;
+                }
+                return self.refuse_simple(refusal).await;
+            }
         };
         let rows = Rows::new(execution, plan, true, (analysis, &action.text, self.epoch()));
         self.upout.extend_from_slice(payload);
@@ -144,7 +153,11 @@ impl Connection {
         self.pipeline.open = false;
         self.replies.failed = false;
         self.learn();
-        self.settle().await
+        self.settle().await?;
+        if masked {
+            self.give_masked_role_back().await?;
+        }
+        Ok(())
     }
 
     /// Begins the client's transaction again; false where the server refuses.
