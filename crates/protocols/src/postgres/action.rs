@@ -227,6 +227,9 @@ pub fn draft(
         address: site.address.to_owned(),
         so_far: so_far.clone(),
         steps: touched.steps.clone(),
+        tables: touched.changed.clone().unwrap_or_default(),
+        untried: touched.untried.clone(),
+        movable: touched.movable.clone(),
     }
 }
 

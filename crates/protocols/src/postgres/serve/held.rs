@@ -85,8 +85,8 @@ impl Connection {
                 return Ok(HeldEnd::Refused(Refusal::CannotHoldHere { why }));
             }
         }
-        let touched = Box::pin(self.touched(&analysis, action)).await?;
         self.read_values().await?;
+        let touched = Box::pin(self.touched(&analysis, action)).await?;
         let draft = self.draft(action, &analysis, held.obligations(), &touched);
         let asked = match parks {
             true => Box::pin(self.park(&held, draft)).await,

@@ -13,6 +13,7 @@ mod fate;
 mod granted;
 mod handshake;
 mod held;
+mod movable;
 mod opening;
 mod pipeline;
 mod reconnect;
@@ -23,7 +24,8 @@ mod settings;
 mod simple;
 mod steps;
 mod tokens;
+mod trial;
 
 pub use accept::{Bound, ServeError, bind};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};
-pub use settings::{Authenticator, GateLimits, RoleSettings, TargetSettings};
+pub use settings::{Authenticator, GateLimits, Preview, PreviewMode, RoleSettings, TargetSettings};

@@ -17,11 +17,11 @@ const PREPARED_AGAIN_MAX: usize = 64;
 /// How often a connection is tried that an approved action needs, and how long after each time.
 const TRIES_MAX: u32 = 10;
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const JSON_OID: u32 = 114;
+pub(super) const JSON_OID: u32 = 114;
 
 /// What the client has set, but for settings that the server does not list.
 const SET_QUERY: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
-const SET_AGAIN: &str =
+pub(super) const SET_AGAIN: &str =
     "SELECT pg_catalog.set_config(s.key, s.value, false) FROM pg_catalog.json_each_text($1) AS s";
 
 impl Connection {
@@ -76,17 +76,10 @@ impl Connection {
         if !self.server.is_open() || !is_quiet || !self.session.can_move(&self.role) {
             return Ok(());
         }
-        let answer = self.ask(SET_QUERY).await?;
-        if answer.failed.is_some() || !self.upin.is_empty() {
+        let Some(settings) = self.what_is_set().await? else { return Ok(()) };
+        if !self.upin.is_empty() {
             return Ok(());
         }
-        let listed = answer.rows.into_iter().filter_map(|row| match <[_; 2]>::try_from(row) {
-            Ok([Some(name), Some(setting)]) => Some((name, setting.into())),
-            _ => None,
-        });
-        let unlisted = self.session.values.iter().filter(|s| self.session.placeholders.contains(&s.name));
-        let unlisted = unlisted.map(|s| (s.name.clone(), s.value.clone().into()));
-        let settings: serde_json::Map<String, serde_json::Value> = listed.chain(unlisted).collect();
         self.given_back = Some(settings);
         // They are read again before they count.
         self.session.values = Vec::new();
@@ -100,6 +93,23 @@ impl Connection {
         }
         tracing::debug!(session = %self.id, "the connection to the server is given back");
         Ok(())
+    }
+
+    /// What the client has set, for another connection.
+    pub(super) async fn what_is_set(
+        &mut self,
+    ) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Ended> {
+        let answer = self.ask(SET_QUERY).await?;
+        if answer.failed.is_some() {
+            return Ok(None);
+        }
+        let listed = answer.rows.into_iter().filter_map(|row| match <[_; 2]>::try_from(row) {
+            Ok([Some(name), Some(setting)]) => Some((name, setting.into())),
+            _ => None,
+        });
+        let unlisted = self.session.values.iter().filter(|s| self.session.placeholders.contains(&s.name));
+        let unlisted = unlisted.map(|s| (s.name.clone(), s.value.clone().into()));
+        Ok(Some(listed.chain(unlisted).collect()))
     }
 
     async fn restore(&mut self, settings: &serde_json::Map<String, serde_json::Value>) -> Result<(), Ended> {
@@ -134,7 +144,7 @@ impl Connection {
 impl Session {
     /// Whether the session could go on over another connection to the server in this role: it left nothing on this one
     /// but settings and statements that it can be given again.
-    fn can_move(&self, role: &str) -> bool {
+    pub(super) fn can_move(&self, role: &str) -> bool {
         let is_between = self.status == TransactionStatus::Idle || self.transaction.suspended;
         let state = &self.state;
         is_between

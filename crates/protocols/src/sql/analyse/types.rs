@@ -95,6 +95,9 @@ pub struct Statement {
     pub count_query: Option<String>,
     /// A text that asks the planner for its estimate. May hold the same `$n` as the statement.
     pub estimate_query: Option<String>,
+    /// The tables of which it changes rows, with those to which keys lead, where it could be tried: all that it does is
+    /// seen, but for what triggers of these tables do.
+    pub changes: Option<BTreeSet<u32>>,
     /// How what comes back is to be masked.
     pub output: Output,
     /// Why it is opaque, in words.
