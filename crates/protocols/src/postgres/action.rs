@@ -360,7 +360,7 @@ pub fn mask_plan(
     Ok(plan.unwrap_or_else(|| MaskPlan::Unlabelled(Arc::clone(known))))
 }
 
-fn copy_options(
+pub(super) fn copy_options(
     options: &crate::sql::analyse::CopyOptions,
     columns: &[CopyColumn],
 ) -> Result<CopyOptions, MaskError> {

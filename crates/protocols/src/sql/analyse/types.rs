@@ -215,6 +215,8 @@ pub enum What {
         table: Option<TableName>,
         /// What the server will say that it expects; none where nobody knows the table or the options.
         shape: Option<CopyShape>,
+        /// How the data is written; none where the options are not understood.
+        options: Option<CopyOptions>,
     },
     /// COPY to or from a file or program of the server.
     CopyFile,
