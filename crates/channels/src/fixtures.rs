@@ -136,7 +136,7 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
     let id = Fixture::id(draft.n);
     let labels: BTreeSet<Label> = draft.labels.iter().map(|l| Label::parse(l).expect("a label")).collect();
     let (policy, text) = draft.policy;
-    let bound = Bound { rows_max: draft.rows_max };
+    let bound = Bound { rows_max: draft.rows_max, tables_max: None };
     let expires_at = opened_at.plus(requirement.wait);
     let view = View {
         request: id.clone(),
@@ -178,6 +178,10 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         }),
         client: None,
         steps: Vec::new(),
+        tables: Vec::new(),
+        untried: None,
+        counted_at: None,
+        movable: Vec::new(),
     };
     let terms = Terms {
         id,

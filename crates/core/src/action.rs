@@ -83,6 +83,8 @@ pub struct Reach {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Known {
+    /// Counted as it ran in a transaction that was undone, before the request was shown.
+    Tried,
     /// Counted by the server, in a read-only transaction, before the request was shown.
     Counted,
     /// The planner's estimate.
@@ -94,8 +96,9 @@ impl Known {
     #[must_use]
     pub const fn max_doubt(self, other: Self) -> Self {
         match (self, other) {
-            (Self::Counted, Self::Counted) => Self::Counted,
+            (Self::Tried, Self::Tried) => Self::Tried,
             (Self::Estimated, _) | (_, Self::Estimated) => Self::Estimated,
+            (Self::Counted, _) | (_, Self::Counted) => Self::Counted,
         }
     }
 }
@@ -145,6 +148,21 @@ impl Impact {
 pub struct Bound {
     /// The most rows that may be changed or handed out; `None` where rows are not what it is about (schema changes …).
     pub rows_max: Option<u64>,
+    /// In how many tables rows may be changed, where it was tried before: which ones, and how many rows in each, stands
+    /// in the view. `None` where it was not tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables_max: Option<u64>,
+}
+
+/// Rows of one table that were changed when an action was tried, with all that follows from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableRows {
+    /// The table.
+    pub table: TableName,
+    /// Rows that were inserted, updated or deleted, each time counted.
+    pub rows: u64,
+    /// The most of them that a run may change.
+    pub rows_max: u64,
 }
 
 /// What is done to what comes back, and how firmly it is recorded.

@@ -103,6 +103,8 @@ pub enum Refusal {
     OverBound {
         /// The most rows that were approved.
         rows_max: u64,
+        /// It was tried before, and changed other tables this time, or more rows in one of them.
+        elsewhere: bool,
     },
     /// What would run now differs from what was approved.
     Changed {
@@ -195,7 +197,12 @@ impl Refusal {
             }
             Self::Unsupported { what, .. } => format!("Found {what}. Nothing was executed."),
             Self::CannotHoldHere { why } => format!("{why}. Nothing of this transaction can be committed."),
-            Self::OverBound { rows_max } => format!("The approval was for at most {rows_max} rows."),
+            Self::OverBound { elsewhere: true, .. } => {
+                "It changed rows in other tables than were approved, or more of them.".to_owned()
+            }
+            Self::OverBound { rows_max, elsewhere: false } => {
+                format!("The approval was for at most {rows_max} rows.")
+            }
             Self::Changed { request, what } => {
                 format!("Request {request}: {what} changed. Nothing was executed.")
             }

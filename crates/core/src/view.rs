@@ -1,7 +1,7 @@
 //! What a person sees, made from the bytes that will run. Every channel renders this and nothing else, and its
 //! digest is part of what is signed. Tricks with invisible characters are shown here, once, for all channels.
 
-use crate::action::{Bound, Impact, Rows};
+use crate::action::{Bound, Impact, Rows, TableName, TableRows};
 use crate::digest::Digest;
 use crate::id::RequestId;
 use crate::kind::Kind;
@@ -59,6 +59,19 @@ pub struct View {
     /// The statements of a plan, in the order in which they run. Empty where there is but one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
+    /// What was changed where, when it was tried. A table that is not among them is beyond the bound, where
+    /// [`Bound::tables_max`] is set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TableRows>,
+    /// When its rows were counted, estimated or tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_at: Option<Timestamp>,
+    /// Why it was not tried, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untried: Option<String>,
+    /// Tables that say what it touches, and in which the requester can change rows without anybody's approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub movable: Vec<TableName>,
 }
 
 /// One statement of a plan.

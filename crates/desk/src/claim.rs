@@ -6,6 +6,7 @@ use crate::execution::{By, Execution, Granted, Open};
 use crate::judge::Judged;
 use crate::open::{Draft, not_recorded, unrecorded};
 use crate::waiting::Waiting;
+use countersign_core::action::TableRows;
 use countersign_core::effect::salted;
 use countersign_core::id::{GroupName, Pseudonym, RequestId};
 use countersign_core::lifecycle::{Event, Fresh, Record, State, StepError};
@@ -48,12 +49,17 @@ impl Waiting {
         fresh: FreshAction<'a>,
     ) -> Claim<'a> {
         self.parks_no_more();
+        let tables = match self.tables_shown() {
+            Ok(tables) => tables,
+            Err(refusal) => return Claim::Refused(refusal),
+        };
         match self.try_claim(identity, &fresh).await {
             Ok(record) => {
                 self.settled = true;
                 let open = Open { desk: self.desk.clone(), id: self.id().clone(), settled: false };
                 let obligations = Arc::new(record.terms.obligations.clone());
                 let execution = Execution::new(obligations, record.terms.bound.clone(), By::People(open));
+                let execution = execution.in_tables(tables);
                 Claim::Granted(Granted::new(fresh.payload, execution))
             }
             Err(Refused::Changed(what)) => self.hold_again(identity, fresh, what).await,
@@ -62,6 +68,17 @@ impl Waiting {
                 Claim::Refused(refusal)
             }
         }
+    }
+
+    // The tables that the approval is for: they stand in the view that was signed, and without them it is for nothing.
+    fn tables_shown(&self) -> Result<Option<Vec<TableRows>>, Refusal> {
+        let Some(tables_max) = self.record.terms.bound.tables_max else { return Ok(None) };
+        let view = self.desk.view_of(&self.record).ok_or(unrecorded())?;
+        let tables = view.tables;
+        if u64::try_from(tables.len()) != Ok(tables_max) {
+            return Err(unrecorded());
+        }
+        Ok(Some(tables))
     }
 
     async fn try_claim(

@@ -4,7 +4,7 @@ use crate::Desk;
 use crate::advance::Beside;
 use crate::open::not_recorded;
 use crate::registry::Dropped;
-use countersign_core::action::{Bound, Obligations};
+use countersign_core::action::{Bound, Obligations, TableRows};
 use countersign_core::id::RequestId;
 use countersign_core::lifecycle::{End, Event, Record};
 use countersign_core::refusal::Refusal;
@@ -54,6 +54,7 @@ impl<'a> Granted<'a> {
 pub struct Execution {
     obligations: Arc<Obligations>,
     bound: Bound,
+    tables: Option<Vec<TableRows>>,
     pub(crate) by: By,
 }
 
@@ -117,7 +118,17 @@ pub struct Report {
 
 impl Execution {
     pub(crate) const fn new(obligations: Arc<Obligations>, bound: Bound, by: By) -> Self {
-        Self { obligations, bound, by }
+        Self { obligations, bound, tables: None, by }
+    }
+
+    /// The tables that people were shown as those in which it changes rows.
+    pub(crate) fn in_tables(self, tables: Option<Vec<TableRows>>) -> Self {
+        Self { tables, ..self }
+    }
+
+    /// The tables in which it may change rows, and how many in each, where it was tried before.
+    pub fn tables(&self) -> Option<&[TableRows]> {
+        self.tables.as_deref()
     }
 
     /// What is done to what comes back.

@@ -7,7 +7,7 @@ use crate::park::holds_what_it_touches;
 use crate::waiting::Waiting;
 use crate::{Desk, hex, random};
 use aws_lc_rs::hmac;
-use countersign_core::action::{Bound, Impact, Rows, Target};
+use countersign_core::action::{Bound, Impact, Rows, TableName, TableRows, Target};
 use countersign_core::digest::Digest;
 use countersign_core::disclosure::Disclosure;
 use countersign_core::effect::{Effect, salted};
@@ -53,6 +53,12 @@ pub struct Draft {
     pub so_far: SoFar,
     /// The statements of a plan, in their order; empty where there is but one.
     pub steps: Vec<DraftStep>,
+    /// What was changed where, when it was tried: as many as [`Bound::tables_max`] says.
+    pub tables: Vec<TableRows>,
+    /// Why it was not tried.
+    pub untried: Option<String>,
+    /// Tables that say what it touches, and that the requester may change without anybody.
+    pub movable: Vec<TableName>,
 }
 
 /// One statement of a plan.
@@ -239,6 +245,10 @@ impl Desk {
             so_far: Some(draft.so_far.clone()),
             client: draft.client.as_deref().map(visible_line),
             steps: draft.steps.iter().map(shown_step).collect(),
+            tables: draft.tables.clone(),
+            counted_at: draft.rows.is_some().then_some(now),
+            untried: draft.untried.as_deref().map(visible_line),
+            movable: draft.movable.clone(),
         })
     }
 }

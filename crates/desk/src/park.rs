@@ -8,6 +8,7 @@ use crate::open::{Draft, not_recorded, unrecorded};
 use crate::waiting::Waiting;
 use crate::{Desk, Shared};
 use countersign_core::action::{Bound, Rows};
+use countersign_core::effect::Effect;
 use countersign_core::id::RequestId;
 use countersign_core::lifecycle::{End, Event, Record, State};
 use countersign_core::refusal::Refusal;
@@ -135,6 +136,14 @@ impl Desk {
         Ok(Parked::Undecided(Box::new(record)))
     }
 
+    /// Whether somebody was asked about this effect and it may still be answered: what is repeated to learn that need not
+    /// be looked into again.
+    pub fn is_asked(&self, effect: &Effect) -> bool {
+        let Ok(digest) = effect.digest() else { return false };
+        let key = self.effect_key(&digest);
+        self.shared.store.find_pending_by_effect(&key).is_some() || self.shared.parking.last(&key).is_some()
+    }
+
     /// Notes that whoever repeats the effect of a request finds it.
     pub(crate) fn remember_parked(&self, id: &RequestId) {
         if let Some(key) = self.stored(id).and_then(|stored| stored.effect_key) {
@@ -213,7 +222,7 @@ impl Shared {
 
 /// Whether the bound of a request is still enough for what its action would touch: over it the run would be undone.
 pub(crate) fn holds_what_it_touches(record: &Record, rows: Option<Rows>) -> bool {
-    let Bound { rows_max } = &record.terms.bound;
+    let Bound { rows_max, tables_max: _ } = &record.terms.bound;
     match (rows_max, rows) {
         (Some(rows_max), Some(rows)) => rows.count <= *rows_max,
         (None, _) | (_, None) => true,

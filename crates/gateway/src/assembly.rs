@@ -134,6 +134,7 @@ impl House {
             catalogue_role: role_settings(&target.catalogue_role).with_context(|| of("catalogue_role"))?,
             mode: target.mode,
             modes: target.modes.clone(),
+            preview: target.preview,
             limits: self.gate_limits(),
             public_url: self.config.public_url.clone(),
             mask_key: self.keys.mask()?.of_target(name.as_str()),

@@ -5,9 +5,9 @@ use super::before;
 use super::standing::{Standing, standing};
 use super::statement::{Piece, padded, pieces, unseen};
 use super::story::{Decision, Moment, Outcome, decisions, outcome, story};
-use super::words::{Mark, clock, counted, mark, number, span};
+use super::words::{Mark, clock, counted, mark, moment, number, span};
 use crate::hall::{Dossier, Viewer};
-use countersign_core::action::{Known, Rows};
+use countersign_core::action::{Known, Rows, TableRows};
 use countersign_core::label::Mask;
 use countersign_core::lifecycle::{Record, State};
 use countersign_core::request::Terms;
@@ -71,6 +71,10 @@ pub struct Shown {
     pub effect: &'static str,
     /// How many rows.
     pub rows: Option<RowsShown>,
+    /// When that was found out.
+    pub as_of: Option<String>,
+    /// In which tables, and how many in each, where it was tried.
+    pub tables: Vec<TableShown>,
     /// How many columns come back.
     pub columns_count: Option<String>,
     /// The labels that are reached.
@@ -120,12 +124,21 @@ pub struct StepShown {
     pub statement: Vec<Piece>,
 }
 
+/// Rows of one table.
+#[derive(Debug, Clone)]
+pub struct TableShown {
+    /// The table.
+    pub table: String,
+    /// `964 rows`.
+    pub count: String,
+}
+
 /// A number of rows and how it is known.
 #[derive(Debug, Clone)]
 pub struct RowsShown {
-    /// `10,482 rows`.
+    /// `10,482 rows`, or `3,133 rows in 3 tables`.
     pub count: String,
-    /// `counted` or `estimated`.
+    /// `tried`, `counted` or `estimated`.
     pub known: &'static str,
     /// What that means.
     pub means: &'static str,
@@ -223,7 +236,9 @@ impl Shown {
                 Some(kind) => mark(*kind).effect,
                 None => "is touched",
             },
-            rows: view.rows.as_ref().map(rows_shown),
+            rows: rows(view),
+            as_of: view.counted_at.map(moment),
+            tables: view.tables.iter().map(table_shown).collect(),
             columns_count: columns_count(view),
             labels: view.labels.iter().map(ToString::to_string).collect(),
             warnings: warnings(view, &statement),
@@ -246,12 +261,31 @@ impl Shown {
 /// A number of rows in words.
 pub fn rows_shown(rows: &Rows) -> RowsShown {
     let (known, means) = match rows.known {
+        Known::Tried => {
+            ("tried", "it ran before this was shown, with all that follows from it, and all of it was undone")
+        }
         Known::Counted => {
             ("counted", "counted by the server in a read-only transaction before this was shown")
         }
         Known::Estimated => ("estimated", "the planner's estimate; the bound below is enforced"),
     };
     RowsShown { count: counted(rows.count, "row"), known, means }
+}
+
+// Where it was tried, with what follows from it: keys that cascade, triggers.
+fn rows(view: &View) -> Option<RowsShown> {
+    let shown = rows_shown(view.rows.as_ref()?);
+    let Some(tables) = view.bound.tables_max else { return Some(shown) };
+    let all = view.tables.iter().fold(0u64, |sum, table| sum.saturating_add(table.rows));
+    let count = match tables {
+        0 => counted(all, "row"),
+        _ => format!("{} in {}", counted(all, "row"), counted(tables, "table")),
+    };
+    Some(RowsShown { count, ..shown })
+}
+
+fn table_shown(table: &TableRows) -> TableShown {
+    TableShown { table: visible_line(&table.table.to_string()), count: counted(table.rows, "row") }
 }
 
 /// Who must approve, in words: `1 of data-owners, by passkey`.
@@ -379,6 +413,16 @@ fn warnings(view: &View, statement: &[Piece]) -> Vec<String> {
     if view.unknown && !each_is_known {
         out.push("It touches something that the catalogue does not know.".to_owned());
     }
+    if let Some(why) = &view.untried {
+        out.push(format!("It was not tried before this was shown: {}.", visible_line(why)));
+    }
+    if !view.movable.is_empty() {
+        let tables: Vec<String> = view.movable.iter().map(|t| visible_line(&t.to_string())).collect();
+        out.push(format!(
+            "What it touches is read from {}, which the requester can change without anybody: it may be other rows by the time it runs.",
+            tables.join(" and ")
+        ));
+    }
     match unseen(statement) + unseen(&pieces(&view.params)) {
         0 => {}
         1 => out.push("It holds 1 character that does not show itself; it is named in place.".to_owned()),
@@ -428,6 +472,22 @@ fn columns(view: &View) -> Vec<ColumnsShown> {
 }
 
 fn bound(view: &View) -> String {
+    if let (Some(rows), Some(tables)) = (view.bound.rows_max, view.bound.tables_max) {
+        let all = view.tables.iter().fold(0u64, |sum, table| sum.saturating_add(table.rows_max));
+        return match tables {
+            0 => "no row of any table, or it is undone".to_owned(),
+            1 => format!(
+                "at most {} of this table, or it is undone; no other table is changed",
+                counted(all, "row")
+            ),
+            _ => format!(
+                "at most {} by itself, and {} in these {} with what follows from it, or it is undone; no other table is changed",
+                counted(rows, "row"),
+                counted(all, "row"),
+                counted(tables, "table")
+            ),
+        };
+    }
     match view.bound.rows_max {
         Some(rows) => format!("at most {}, or it is undone; nothing else is touched", counted(rows, "row")),
         None if view.steps.is_empty() => {

@@ -84,6 +84,9 @@ fn body(out: &mut Text, shown: &Shown, time: &str) {
     facts.extend(shown.labels.iter().cloned());
     facts.push(time.to_owned());
     out.line(&facts.join(" · "));
+    for table in &shown.tables {
+        out.line(&format!("  {} · {}", table.table, table.count));
+    }
     for warning in &shown.warnings {
         out.line(&format!("! {warning}"));
     }
@@ -108,6 +111,9 @@ fn body(out: &mut Text, shown: &Shown, time: &str) {
         out.block(&code(&shown.params));
     }
     out.blank();
+    if let Some(at) = &shown.as_of {
+        out.pair("Rows as of", at);
+    }
     out.pair("Bound", &shown.bound);
     for group in &shown.columns {
         out.pair("Comes back", &format!("{}: {}", group.seen.to_lowercase(), group.names.join(", ")));

@@ -223,7 +223,7 @@ fn draft(session: u8) -> Draft {
             unbounded: false,
         },
         rows: Some(Rows { count: 10_482, known: Known::Counted }),
-        bound: Bound { rows_max: Some(10_600) },
+        bound: Bound { rows_max: Some(10_600), tables_max: None },
         statement: vec![Segment::Text(statement.into())],
         params: Vec::new(),
         columns: vec![
@@ -235,5 +235,8 @@ fn draft(session: u8) -> Draft {
         so_far: SoFar::default(),
         client: None,
         steps: Vec::new(),
+        tables: Vec::new(),
+        untried: None,
+        movable: Vec::new(),
     }
 }

@@ -31,7 +31,7 @@ fn terms(requirement: &str) -> Terms {
         view: Digest::from_bytes([3; 32]),
         obligations: Obligations::default(),
         requirement: Requirement::parse(requirement).expect("a requirement"),
-        bound: Bound { rows_max: Some(10) },
+        bound: Bound { rows_max: Some(10), tables_max: None },
         policy: Digest::from_bytes([4; 32]),
         opened_at: at(100),
         expires_at: at(100 + 1800),

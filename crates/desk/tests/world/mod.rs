@@ -301,7 +301,7 @@ pub fn draft(text: &str, session: u8) -> Draft {
             unbounded: false,
         },
         rows: Some(Rows { count: 10, known: countersign_core::action::Known::Counted }),
-        bound: Bound { rows_max: Some(10) },
+        bound: Bound { rows_max: Some(10), tables_max: None },
         statement: vec![Segment::Text(text.to_owned())],
         params: Vec::new(),
         columns: Vec::new(),
@@ -310,5 +310,8 @@ pub fn draft(text: &str, session: u8) -> Draft {
         so_far: countersign_core::view::SoFar::default(),
         client: None,
         steps: Vec::new(),
+        tables: Vec::new(),
+        untried: None,
+        movable: Vec::new(),
     }
 }

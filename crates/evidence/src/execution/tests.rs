@@ -25,7 +25,7 @@ fn terms() -> Terms {
         obligations: Obligations::default(),
         expires_at: opened_at.plus(requirement.wait),
         requirement,
-        bound: Bound { rows_max: Some(10) },
+        bound: Bound { rows_max: Some(10), tables_max: None },
         policy: Digest::of_bytes(b"p"),
         opened_at,
         supersedes: None,

@@ -9,7 +9,7 @@ use countersign_core::label::{Label, Mask};
 use countersign_desk::Limits;
 use countersign_identity::agents::AgentConfig;
 use countersign_identity::people::PersonEntry;
-use countersign_protocols::postgres::serve::GateLimits;
+use countersign_protocols::postgres::serve::{GateLimits, Preview};
 use countersign_protocols::postgres::session::Mode;
 use countersign_protocols::postgres::upstream::Address;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +95,8 @@ pub struct Target {
     pub mode: Mode,
     /// The same for single agents.
     pub modes: BTreeMap<AgentName, Mode>,
+    /// What is found out before people are asked.
+    pub preview: Preview,
 }
 
 /// By which certificate a server shows who it is.

@@ -135,6 +135,10 @@ impl Check<'_> {
         let count = |name: &str, value: Option<u64>, default: usize, max: u64| {
             bounded(name, value, default as u64, max).map(|n| usize::try_from(n).unwrap_or(default))
         };
+        let millis = |name: &str, value: Option<u64>, default: Duration, max: u64| {
+            let default = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+            bounded(name, value, default, max).map(Duration::from_millis)
+        };
         let seconds = |name: &str, value: Option<u64>, default: Duration, max: u64| {
             bounded(name, value, default.as_secs(), max).map(Duration::from_secs)
         };
@@ -191,6 +195,24 @@ impl Check<'_> {
                     raw.copies_in_bytes_max,
                     gate.copies_in_bytes_max,
                     1 << 36,
+                )?,
+                preview_wait_max: millis(
+                    "preview_millis_max",
+                    raw.preview_millis_max,
+                    gate.preview_wait_max,
+                    60_000,
+                )?,
+                preview_lock_wait_max: millis(
+                    "preview_lock_millis_max",
+                    raw.preview_lock_millis_max,
+                    gate.preview_lock_wait_max,
+                    10_000,
+                )?,
+                preview_table_bytes_max: bounded(
+                    "preview_table_bytes_max",
+                    raw.preview_table_bytes_max,
+                    gate.preview_table_bytes_max,
+                    1 << 40,
                 )?,
             },
         ))

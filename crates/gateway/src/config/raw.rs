@@ -173,6 +173,12 @@ pub struct RawLimits {
     pub copy_in_bytes_max: Option<u64>,
     /// Bytes of all such COPYs of one gate.
     pub copies_in_bytes_max: Option<u64>,
+    /// How many milliseconds a statement may run that is tried.
+    pub preview_millis_max: Option<u64>,
+    /// How many milliseconds it may wait for a lock.
+    pub preview_lock_millis_max: Option<u64>,
+    /// Bytes of the largest table of which it may change rows.
+    pub preview_table_bytes_max: Option<u64>,
 }
 
 /// `[targets.NAME]`
@@ -203,6 +209,11 @@ pub struct RawTarget {
     /// The same for single agents.
     #[serde(default)]
     pub modes: BTreeMap<String, String>,
+    /// How rows are known before people are asked: `none`, `estimated`, `counted` or `exact`.
+    pub preview: Option<String>,
+    /// What is tried for `exact` may use up numbers of sequences.
+    #[serde(default)]
+    pub preview_sequences: bool,
 }
 
 /// Where a server is.

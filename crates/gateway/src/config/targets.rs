@@ -5,6 +5,7 @@ use super::checked::{Role, Roles, ServerTls, Target, TlsFiles};
 use super::checks::Check;
 use super::raw::{RawAddress, RawRole, RawRoles, RawServerTls, RawTarget, RawTlsFiles};
 use countersign_core::id::{AgentName, EnvName, TargetName};
+use countersign_protocols::postgres::serve::{Preview, PreviewMode};
 use countersign_protocols::postgres::session::Mode;
 use countersign_protocols::postgres::upstream::Address;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,12 +71,23 @@ impl Check<'_> {
             client_tls: raw.client_tls.map(|files| self.tls_files(files)),
             mode: mode.unwrap_or_default(),
             modes,
+            preview: Preview {
+                mode: self.preview(key, raw.preview.as_deref())?,
+                sequences: raw.preview_sequences,
+            },
         })
     }
 
     fn mode(&self, key: String, word: &str) -> Result<Mode, ConfigError> {
         let message = || format!("expected \"hold\" or \"park\", found \"{word}\"");
         Mode::parse(word).ok_or_else(|| self.value(key, message()))
+    }
+
+    fn preview(&self, key: &str, word: Option<&str>) -> Result<PreviewMode, ConfigError> {
+        let Some(word) = word else { return Ok(PreviewMode::default()) };
+        let message =
+            || format!("expected \"none\", \"estimated\", \"counted\" or \"exact\", found \"{word}\"");
+        PreviewMode::parse(word).ok_or_else(|| self.value(format!("{key}.preview"), message()))
     }
 
     pub(super) fn address(&self, key: &str, raw: RawAddress) -> Result<Address, ConfigError> {

@@ -21,6 +21,7 @@ mod openings;
 mod order;
 mod parked;
 mod plans;
+mod preview;
 mod reconnect;
 mod refusals;
 mod scrubbed;

@@ -9,14 +9,14 @@ use countersign_sim::house::{AGENT, Held, House};
 /// What waits while its client does not.
 const PENDING: &str = "42W01";
 
-async fn parking(house: &House) -> Raw {
+pub async fn parking(house: &House) -> Raw {
     let mut raw = Raw::dial(house).await;
     raw.login_with(&startup_of(AGENT, 0, &[("options", "-c countersign.mode=park")]), house).await;
     raw
 }
 
 /// The request that an answer names.
-fn named(said: &[Message]) -> String {
+pub fn named(said: &[Message]) -> String {
     assert_eq!(sqlstate(said).as_deref(), Some(PENDING), "{said:?}");
     let hint = said.iter().find(|m| m.tag == b'E').unwrap().field(b'H').unwrap();
     assert!(hint.contains("repeat the same statement"), "{hint}");

@@ -1,8 +1,9 @@
 //! A mask that is written where a value was would destroy it: known again, and refused in words before anybody is asked.
 
 use super::methods::relabel;
-use crate::shared::raw::extended::{SYNC, bind_with, cells, execute, parse, query};
-use crate::shared::raw::{Message, Raw, sqlstate};
+use crate::copies::{begun, done};
+use crate::shared::raw::extended::{SYNC, bind, bind_with, cells, execute, parse, query};
+use crate::shared::raw::{Message, Raw, message, sqlstate};
 use crate::shared::{own_house, reached};
 use countersign_sim::house::House;
 
@@ -77,4 +78,80 @@ async fn a_mask_is_not_written_where_a_value_was() {
     // And where it is the agent's own, it passes.
     let own = "INSERT INTO features.spend VALUES (1000001, 1, 1, now())";
     assert_eq!(sqlstate(&gate.ask(&[&query(own)]).await), None);
+}
+
+/// The data of a binary COPY of one row of three columns.
+fn binary(values: [&[u8]; 3]) -> Vec<u8> {
+    let mut row = [b"PGCOPY\n\xff\r\n\0".as_slice(), &[0; 8], &[0, 3]].concat();
+    for value in values {
+        row.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+        row.extend(value);
+    }
+    [row.as_slice(), &[0xff, 0xff]].concat()
+}
+
+#[tokio::test]
+async fn a_mask_is_not_copied_in_where_a_value_was() {
+    let mut house = house_with_a_fixed_mask().await;
+    house.stop().await.unwrap();
+    // One's own, so that policy lets it pass, and one that people decide on.
+    let file = house.folder().join("catalogue/shop.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let at = text.find("name = \"notes\"").unwrap();
+    std::fs::write(
+        &file,
+        [&text[..at], &text[at..].replacen("own = []", "own = [\"etl-agent\"]", 1)].concat(),
+    )
+    .unwrap();
+    house.serve().await.unwrap();
+    let mut gate = Raw::login(&house).await;
+    let token = cell(&mut gate, "SELECT name FROM customers WHERE id = 3").await;
+    let uuid = [1; 16];
+    let rows = |value: &str| format!("901\tplain\t\\N\n902\t{value}\t\\N\n903\tplain\t\\N\n").into_bytes();
+    let csv = |value: &str| format!("901,\"pla,in\",\n902,\"{value}\",\n903,plain,\n").into_bytes();
+    let customers = format!("-9\tx\t{}\t1\t1\tDE\t2026-01-01\tt\n", "j***@example.org").into_bytes();
+    for (copy, bytes) in [
+        ("COPY notes FROM STDIN", rows("[masked]")),
+        ("COPY notes FROM STDIN", rows(&format!("dear {token}"))),
+        ("COPY notes FROM STDIN WITH (FORMAT csv)", csv("[masked]")),
+        ("COPY notes FROM STDIN WITH (FORMAT csv)", csv(&token)),
+        (
+            "COPY notes (id, body, uid) FROM STDIN WITH (FORMAT binary)",
+            binary([&[0, 0, 3, 132], b"[masked]", &uuid]),
+        ),
+        ("COPY customers FROM STDIN", customers),
+    ] {
+        for pieces in [1, bytes.len()] {
+            let held = copy.contains("customers");
+            begun(&mut gate, copy).await;
+            for piece in bytes.chunks(pieces) {
+                gate.send(&message(b'd', piece)).await;
+            }
+            gate.send(&done()).await;
+            let said = gate.until(b'Z').await;
+            assert_refused(&said, copy);
+            let error = said.iter().find(|m| m.tag == b'E').unwrap().field(b'M').unwrap();
+            assert!(
+                error.contains("in the data of a COPY") && said.iter().all(|m| !held || m.tag != b'N'),
+                "{error}"
+            );
+            assert_eq!(cell(&mut gate, "SELECT 7").await, "7", "the session goes on");
+        }
+    }
+    // In the extended protocol, and from a client that sends on after it was told.
+    gate.send(&[parse("", "COPY notes FROM STDIN"), bind("", ""), execute("", 0), SYNC.to_vec()].concat())
+        .await;
+    gate.until(b'G').await;
+    gate.send(&message(b'd', &rows("[masked]"))).await;
+    let mut said = gate.until(b'E').await;
+    gate.send(&[message(b'd', b"904\tx\t\\N\n"), done(), SYNC.to_vec()].concat()).await;
+    said.extend(gate.until(b'Z').await);
+    assert_refused(&said, "extended");
+    assert_eq!(cell(&mut gate, "SELECT 8").await, "8");
+    assert_eq!(house.truth("SELECT count(*) FROM notes").await.unwrap(), "1", "nothing of it was written");
+    // Values of one's own pass.
+    begun(&mut gate, "COPY notes FROM STDIN").await;
+    gate.send(&[message(b'd', &rows("** mine **")), done()].concat()).await;
+    assert_eq!(sqlstate(&gate.until(b'Z').await), None);
+    assert_eq!(house.truth("SELECT count(*) FROM notes").await.unwrap(), "4");
 }

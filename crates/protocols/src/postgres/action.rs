@@ -227,6 +227,9 @@ pub fn draft(
         address: site.address.to_owned(),
         so_far: so_far.clone(),
         steps: touched.steps.clone(),
+        tables: touched.changed.clone().unwrap_or_default(),
+        untried: touched.untried.clone(),
+        movable: touched.movable.clone(),
     }
 }
 
@@ -357,7 +360,7 @@ pub fn mask_plan(
     Ok(plan.unwrap_or_else(|| MaskPlan::Unlabelled(Arc::clone(known))))
 }
 
-fn copy_options(
+pub(super) fn copy_options(
     options: &crate::sql::analyse::CopyOptions,
     columns: &[CopyColumn],
 ) -> Result<CopyOptions, MaskError> {

@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod cancel;
+pub mod changed;
 pub mod codec;
 pub mod copy_in;
 pub mod mask;

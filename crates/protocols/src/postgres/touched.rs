@@ -1,8 +1,9 @@
 //! What an action touches as far as it can be known before it runs, statement by statement, and the bound that follows.
 //! Pure.
 
+use super::changed::Changed;
 use crate::sql::Analysis;
-use countersign_core::action::{Bound, Known as HowKnown, Rows};
+use countersign_core::action::{Bound, Known as HowKnown, Rows, TableName, TableRows};
 use countersign_core::kind::Kind;
 use countersign_desk::DraftStep;
 
@@ -13,9 +14,34 @@ pub struct Touched {
     pub rows: Option<Rows>,
     /// Its statements, where there are several.
     pub steps: Vec<DraftStep>,
+    /// Rows changed in each table, where it was tried.
+    pub changed: Option<Vec<TableRows>>,
+    /// Why it was not tried, where that was asked for.
+    pub untried: Option<String>,
+    /// Tables that say what it touches, and that the requester may change without anybody.
+    pub movable: Vec<TableName>,
 }
 
 impl Touched {
+    /// Of one statement that was tried, with the rows that it speaks of.
+    pub fn tried(rows: Option<u64>) -> Self {
+        let rows = rows.map(|count| Rows { count, known: HowKnown::Tried });
+        Self { rows, ..Self::default() }
+    }
+
+    /// With what trying it showed: the rows of each step, and those of each table.
+    pub fn try_shows(&mut self, rows: &[u64], changed: Changed) {
+        for (step, count) in self.steps.iter_mut().zip(rows) {
+            step.rows = Some(Rows { count: *count, known: HowKnown::Tried });
+        }
+        if !self.steps.is_empty() {
+            let count = rows.iter().fold(0u64, |sum, rows| sum.saturating_add(*rows));
+            self.rows = Some(Rows { count, known: HowKnown::Tried });
+        }
+        let table = |(table, rows)| TableRows { table, rows, rows_max: with_room(rows) };
+        self.changed = Some(changed.into_iter().map(table).collect());
+    }
+
     /// With the rows of all steps, where those of each that has any are known.
     pub fn summed(mut self) -> Self {
         let of_rows = self.steps.iter().filter(|step| gives_rows(step));
@@ -64,13 +90,17 @@ pub fn bound(analysis: &Analysis, touched: &Touched, stated: Option<u64>) -> Bou
         (Some(known), Some(stated)) => Some(known.min(stated)),
         (known, stated) => known.or(stated),
     };
-    Bound { rows_max }
+    let tables_max = touched.changed.as_ref().and_then(|tables| u64::try_from(tables.len()).ok());
+    Bound { rows_max, tables_max }
+}
+
+fn with_room(rows: u64) -> u64 {
+    if rows <= 100 { rows } else { rows.saturating_add(rows.div_ceil(100)) }
 }
 
 fn most(rows: Rows) -> u64 {
     match rows.known {
-        HowKnown::Counted if rows.count <= 100 => rows.count,
-        HowKnown::Counted => rows.count + rows.count.div_ceil(100),
+        HowKnown::Tried | HowKnown::Counted => with_room(rows.count),
         // An estimate is no count: twice as much, and never less than a hundred.
         HowKnown::Estimated => rows.count.saturating_mul(2).max(100),
     }

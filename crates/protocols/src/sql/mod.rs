@@ -11,6 +11,7 @@ pub mod segments;
 pub mod session;
 pub mod settings;
 pub mod shape;
+pub mod trial;
 
 pub use analyse::{
     Analysis, CopyColumn, CopyShape, LIMIT_ROWS_MAX, NotUnderstood, Output, PreparedText, Statement, What,

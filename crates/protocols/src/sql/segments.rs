@@ -43,6 +43,17 @@ pub(crate) fn tokens(text: &str) -> Option<Vec<ScanToken>> {
     pg_query::scan(text).ok().map(|result| result.tokens)
 }
 
+/// Whether a word of a text, outside of literals and comments, is one of these, which are in lower case. What cannot be
+/// split may hold any.
+pub fn has_word(text: &str, words: &[&str]) -> bool {
+    let Some(tokens) = tokens(text) else { return true };
+    tokens.into_iter().any(|token| {
+        let range = usize::try_from(token.start).ok().zip(usize::try_from(token.end).ok());
+        let word = range.and_then(|(start, end)| text.get(start..end)).unwrap_or_default();
+        words.iter().any(|one| word.eq_ignore_ascii_case(one))
+    })
+}
+
 /// What the string literals of a text stand for, as far as that is said without escapes: those with backslashes or code
 /// points in them are given as they are written.
 pub fn string_literals(text: &str) -> Vec<String> {

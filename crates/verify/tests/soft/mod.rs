@@ -205,7 +205,7 @@ impl Log {
             effect: Digest::of_bytes(&[n]),
             view: Digest::of_bytes(&[n, n]),
             obligations: Obligations::default(),
-            bound: Bound { rows_max: Some(100) },
+            bound: Bound { rows_max: Some(100), tables_max: None },
             policy: policy(),
             opened_at: self.now,
             expires_at: self.now.plus(requirement.wait),

@@ -3,6 +3,7 @@
 
 mod bucket;
 mod calendar;
+mod copied_back;
 pub mod copy;
 mod copy_binary;
 mod copy_csv;
@@ -13,6 +14,7 @@ mod token;
 pub mod value;
 mod written_back;
 
+pub use copied_back::CopiedBack;
 pub use copy::{CopyFormat, CopyMasker, CopyOptions, ROW_BYTES_MAX};
 pub use copy_binary::ends_copy;
 pub use partial::PartialStyle;

@@ -5,7 +5,7 @@ use super::super::codec::{CodecError, Format};
 use super::super::plan::MaskPlan;
 use super::super::session::{Portal, Prepared};
 use super::frames::{count_copied, count_frames};
-use crate::sql::{Analysis, CopyShape, What};
+use crate::sql::{Analysis, CopyShape, Statement, What};
 use countersign_desk::{Execution, LaneOutcome};
 use std::sync::Arc;
 
@@ -163,6 +163,11 @@ impl Rows {
     /// What is asked.
     pub fn analysis(&self) -> &Analysis {
         &self.analysis
+    }
+
+    /// The statement that is answered next.
+    pub(super) fn at_hand(&self) -> Option<&Statement> {
+        self.analysis.statements.get(self.tags)
     }
 
     /// How many rows a run of messages holds, and how many messages before them hold none.

@@ -11,6 +11,7 @@ use super::codec::write;
 use super::codec::{CodecError, HEADER_BYTES, Limits, TransactionStatus, frame_length};
 use super::mask::MaskError;
 use super::plan::Chunk;
+use crate::sql::{Analysis, Statement};
 use bytes::BytesMut;
 use countersign_core::token::Raw;
 use frames::{first_frames, names_free_text, run_length, scrubbed};
@@ -69,6 +70,8 @@ pub struct Replies {
     pub reading: Option<Reading>,
     /// The server gave it up before that.
     pub cut: Option<Reading>,
+    /// What the client is told in the place of the server's next error, which the gate has asked for.
+    pub instead: Option<BytesMut>,
 }
 
 impl Default for Replies {
@@ -86,6 +89,7 @@ impl Default for Replies {
             failed: false,
             reading: None,
             cut: None,
+            instead: None,
         }
     }
 }
@@ -106,6 +110,12 @@ impl Replies {
     /// Whether everything has been answered.
     pub fn is_settled(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// The COPY whose data the server reads, or will read next, with all that its text does.
+    pub fn copied_in(&self) -> Option<(&Analysis, &Statement)> {
+        let Some(Expect::Rows(rows)) = self.queue.front() else { return None };
+        Some((rows.analysis(), rows.at_hand()?))
     }
 
     /// Takes what the server sent, as far as it is whole, and writes what the client gets.
@@ -319,7 +329,9 @@ impl Replies {
             self.cut = Some(Reading { simple: false, from: DataFrom::Kept });
         }
         let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over);
-        if !quiet {
+        if let Some(instead) = self.instead.take() {
+            out.extend_from_slice(&instead);
+        } else if !quiet {
             if self.scrubs() {
                 scrubbed(out, &fields, write::error_response);
             } else {

@@ -8,6 +8,7 @@ use super::handshake;
 use super::opening;
 use super::server::Servers;
 use super::settings::{Authenticator, TargetSettings};
+use super::trial::Trials;
 use crate::sql::parser::Pool;
 use crate::sql::shape::AnalysisCache;
 use countersign_core::id::AgentName;
@@ -70,6 +71,7 @@ pub(super) struct Shared {
     connections: Arc<Semaphore>,
     pub(super) handshakes: Arc<Semaphore>,
     pub(super) copies: Arc<CopyRoom>,
+    pub(super) trials: Trials,
     by_agent: Mutex<HashMap<AgentName, usize>>,
 }
 
@@ -116,6 +118,7 @@ pub async fn bind(
         handshakes: Arc::new(Semaphore::new(settings.limits.handshakes_max)),
         servers: Servers::new(settings.limits.server_connections_max),
         copies: Arc::new(CopyRoom::new(settings.limits.copies_in_bytes_max)),
+        trials: Trials::default(),
         by_agent: Mutex::default(),
         cancels: Arc::default(),
         settings,

@@ -3,7 +3,9 @@
 use super::super::codec::write::{self, Report, Severity};
 use super::super::codec::{Format, write_frontend};
 use super::super::copy_in::{COPY_PIECE_BYTES_MAX, CopyFrames, KeptData, Piece};
+use super::super::mask::{CopiedBack, WrittenBack};
 use super::super::reply::{DataFrom, Reading};
+use super::super::{wording, written};
 use super::connection::{Connection, Ended, stopped};
 use super::held::cannot_be_asked;
 use crate::sql::{Analysis, CopyShape, What};
@@ -26,6 +28,8 @@ pub(super) struct Copying {
     pub(super) frames: CopyFrames,
     /// What is still to be sent of data that people have approved.
     pub(super) kept: Bytes,
+    /// What looks through the data that is relayed; none before its first piece.
+    looks: Option<Option<CopiedBack>>,
 }
 
 /// What became of the data of a COPY that needs approval.
@@ -62,8 +66,14 @@ impl Connection {
         let Some(reading) = self.replies.reading else { return Ok(false) };
         match reading.from {
             DataFrom::Client => match self.copying.frames.next(&mut self.inbuf)? {
-                Some(Piece::Data(data)) => write_frontend::copy_data(&mut self.upout, &data)?,
-                Some(Piece::Done) => self.data_is_done(reading),
+                Some(Piece::Data(data)) => match self.look_for_masks(Some(&data)) {
+                    None => write_frontend::copy_data(&mut self.upout, &data)?,
+                    Some(found) => self.refuse_data(reading, found)?,
+                },
+                Some(Piece::Done) => match self.look_for_masks(None) {
+                    None => self.data_is_done(reading),
+                    Some(found) => self.refuse_data(reading, found)?,
+                },
                 Some(Piece::Failed(why)) => self.fail_data(reading, &why)?,
                 Some(Piece::Goodbye) => return Err(Ended::Client),
                 None => return Ok(false),
@@ -81,6 +91,30 @@ impl Connection {
         Ok(true)
     }
 
+    // Of the next of it, or of its end.
+    fn look_for_masks(&mut self, data: Option<&[u8]>) -> Option<WrittenBack> {
+        let key = &self.shared.settings.mask_key;
+        let begin = || {
+            let (analysis, statement) = self.replies.copied_in()?;
+            written::copied_back(analysis, statement, key)
+        };
+        let looks = self.copying.looks.get_or_insert_with(begin).as_mut()?;
+        match data {
+            Some(data) => looks.push(data),
+            None => looks.finish(),
+        }
+    }
+
+    // The server undoes what it has read; the client hears why from the gate.
+    fn refuse_data(&mut self, reading: Reading, found: WrittenBack) -> Result<(), Ended> {
+        let refusal = written::refused(found, "the data of a COPY");
+        self.shared.desk.refused(&self.id, &refusal);
+        let mut instead = BytesMut::new();
+        wording::refusal(&mut instead, &refusal);
+        self.replies.instead = Some(instead);
+        self.fail_data(reading, "a masked value is written back")
+    }
+
     fn data_is_done(&mut self, reading: Reading) {
         write_frontend::copy_done(&mut self.upout);
         self.replies.reading = None;
@@ -96,6 +130,7 @@ impl Connection {
 
     // The server has passed over whatever Sync or Flush came while it read data: without another it would say nothing.
     fn end_data(&mut self, reading: Reading) {
+        self.copying.looks = None;
         match (reading.simple, reading.from) {
             (true, _) => {}
             (false, DataFrom::Client) => write_frontend::flush(&mut self.upout),
@@ -158,8 +193,20 @@ impl Connection {
         let (one, all) = (limits.copy_in_bytes_max, limits.copies_in_bytes_max);
         let (mut place, mut data) = (self.shared.copies.place(), Vec::new());
         let mut refused = None;
+        let key = &self.shared.settings.mask_key;
+        let mut looks = analysis.statements.first().and_then(|s| written::copied_back(analysis, s, key));
+        let place_in = "the data of a COPY";
         loop {
-            match self.next_piece().await? {
+            let piece = self.next_piece().await?;
+            let found = match (&mut looks, &piece) {
+                (Some(looks), Piece::Data(data)) => looks.push(data),
+                (Some(looks), Piece::Done) => looks.finish(),
+                _ => None,
+            };
+            if let Some(found) = found.filter(|_| refused.is_none()) {
+                refused = Some(written::refused(found, place_in));
+            }
+            match piece {
                 Piece::Data(_) if refused.is_some() => {}
                 Piece::Data(piece) if data.len() + piece.len() > one => {
                     refused = Some(Refusal::Limit { name: "copy_in_bytes_max", value: one as u64 });

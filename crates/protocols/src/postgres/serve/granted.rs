@@ -2,6 +2,7 @@
 //! becomes permanent only after its record.
 
 use super::super::action::ClientAction;
+use super::super::changed::{self, CHANGED_QUERY, Changed};
 use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Finished, Rows};
 use super::super::session::RanAs;
@@ -39,6 +40,20 @@ impl Connection {
             self.report(execution, End::RolledBack, "no transaction could be begun around it").await?;
             return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "no transaction could be begun" }));
         }
+        let before = match execution.tables() {
+            Some(_) => match self.changed_so_far().await? {
+                Some(before) => before,
+                None => {
+                    self.report(execution, End::RolledBack, "what it changes could not be followed").await?;
+                    if wrap {
+                        self.roll_back().await?;
+                    }
+                    let what = "what it changes could not be followed";
+                    return Ok(HeldEnd::Refused(Refusal::Unavailable { what }));
+                }
+            },
+            None => Changed::new(),
+        };
         self.upout.extend_from_slice(payload);
         self.session.forget_names(analysis);
         // Whatever had no name has another text and other values from here on.
@@ -71,7 +86,7 @@ impl Connection {
         let Some(finished) = self.replies.finished.pop() else {
             return Err(Ended::State("an approved action ended without an answer"));
         };
-        let ended = self.conclude(finished, analysis, wrap, inside).await?;
+        let ended = self.conclude(finished, analysis, (wrap, inside), &before).await?;
         if matches!(ended, HeldEnd::Ran) {
             self.session.ran(analysis, &action.text, epoch);
         } else {
@@ -107,8 +122,8 @@ impl Connection {
         &mut self,
         finished: Finished,
         analysis: &Analysis,
-        wrap: bool,
-        inside: bool,
+        (wrap, inside): (bool, bool),
+        before: &Changed,
     ) -> Result<HeldEnd, Ended> {
         let kept = std::mem::take(&mut self.replies.kept);
         let Finished { execution, outcome, over, rows } = finished;
@@ -118,7 +133,7 @@ impl Connection {
                 self.roll_back().await?;
             }
             self.report(execution, End::RolledBack, "it touched more rows than were approved").await?;
-            return Ok(HeldEnd::Refused(Refusal::OverBound { rows_max }));
+            return Ok(HeldEnd::Refused(Refusal::OverBound { rows_max, elsewhere: false }));
         }
         if outcome == LaneOutcome::Error {
             if wrap {
@@ -126,6 +141,17 @@ impl Connection {
             }
             self.report(execution, End::RolledBack, "the server refused it").await?;
             return Ok(HeldEnd::Failed);
+        }
+        if let Some(tables) = execution.tables() {
+            let changed = self.changed_so_far().await?.map(|after| changed::since(before, after));
+            if !changed.is_some_and(|changed| changed::is_within(&changed, tables)) {
+                let rows_max = execution.rows_max().unwrap_or(0);
+                if wrap {
+                    self.roll_back().await?;
+                }
+                self.report(execution, End::RolledBack, "it changed other tables than were approved").await?;
+                return Ok(HeldEnd::Refused(Refusal::OverBound { rows_max, elsewhere: true }));
+            }
         }
         let transaction = if wrap || inside {
             let id = self.ask("SELECT pg_catalog.pg_current_xact_id_if_assigned()::text").await?;
@@ -167,6 +193,12 @@ impl Connection {
         }
         self.out.extend_from_slice(&kept);
         Ok(HeldEnd::Ran)
+    }
+
+    // As far as this transaction goes; none where the server does not say.
+    async fn changed_so_far(&mut self) -> Result<Option<Changed>, Ended> {
+        let answer = self.ask(CHANGED_QUERY).await?;
+        Ok(if answer.failed.is_some() { None } else { changed::read(&answer.rows) })
     }
 
     async fn roll_back(&mut self) -> Result<(), Ended> {

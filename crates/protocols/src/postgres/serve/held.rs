@@ -153,8 +153,8 @@ impl Connection {
                 }
             };
         }
-        let touched = self.touched(&analysis, action).await?;
         self.read_values().await?;
+        let touched = self.touched(&analysis, action).await?;
         let draft = self.draft(action, &analysis, held.obligations(), &touched);
         let asked = match parks {
             true => self.park(&held, draft).await,

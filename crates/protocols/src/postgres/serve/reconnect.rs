@@ -19,14 +19,14 @@ const PREPARED_AGAIN_MAX: usize = 64;
 /// How often a connection is tried that an approved action needs, and how long after each time.
 const TRIES_MAX: u32 = 10;
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const JSON_OID: u32 = 114;
+pub(super) const JSON_OID: u32 = 114;
 
 /// What a client has set: names and values.
 pub(super) type SetByClient = serde_json::Map<String, serde_json::Value>;
 
 /// What the client has set, but for settings that the server does not list.
 const SET_QUERY: &str = "SELECT name, setting FROM pg_catalog.pg_settings WHERE source = 'session'";
-const SET_AGAIN: &str =
+pub(super) const SET_AGAIN: &str =
     "SELECT pg_catalog.set_config(s.key, s.value, false) FROM pg_catalog.json_each_text($1) AS s";
 
 impl Connection {

@@ -7,6 +7,7 @@ use super::super::session::{Mode, defines};
 use super::super::written;
 use super::connection::{Connection, Ended};
 use super::exchange::{Answer, OWN_NAME};
+use super::settings::PreviewMode;
 use crate::sql::parser::Question;
 use crate::sql::session::TempObjects;
 use crate::sql::shape::StateId;
@@ -18,9 +19,12 @@ use countersign_core::refusal::Refusal;
 use countersign_desk::{Allowed, Execution, Held, Judged};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long the server may count rows for a card.
 const COUNT_MILLIS_MAX: u32 = 2_000;
+/// How long that may take in all.
+pub(super) const COUNT_WAIT_MAX: Duration = Duration::from_millis(2_500);
 /// Bytes of the buffer for what is digested that a connection keeps.
 const DIGESTED_BYTES_KEPT: usize = 4 << 10;
 
@@ -358,11 +362,17 @@ impl Connection {
         let ways =
             [(&statement.count_query, HowKnown::Counted), (&statement.estimate_query, HowKnown::Estimated)];
         for (query, known) in ways {
-            let Some(query) = query else { continue };
+            let mode = match known {
+                HowKnown::Tried | HowKnown::Counted => PreviewMode::Counted,
+                HowKnown::Estimated => PreviewMode::Estimated,
+            };
+            let Some(query) = query.as_ref().filter(|_| self.shared.settings.preview.mode >= mode) else {
+                continue;
+            };
             let Some(answer) = self.ask_read_only(query, &action.params).await? else { return Ok(None) };
             let cell = answer.cell().unwrap_or_default();
             let count = match known {
-                HowKnown::Counted => cell.parse().ok(),
+                HowKnown::Tried | HowKnown::Counted => cell.parse().ok(),
                 HowKnown::Estimated => estimated_rows(cell),
             };
             if let (None, Some(count)) = (&answer.failed, count) {

@@ -137,6 +137,14 @@ impl Servers {
         self.places.available_permits() * 4 < self.places_max
     }
 
+    /// A place for a connection of the gate's own, where there are plenty.
+    pub(super) fn spare_place(&self) -> Option<OwnedSemaphorePermit> {
+        if self.are_scarce() {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
     fn remember(&self, config: &UpstreamConfig, parameters: Parameters) -> Arc<Parameters> {
         let mut greetings = self.greetings.lock().unwrap_or_else(PoisonError::into_inner);
         if greetings.len() >= GREETINGS_MAX {

@@ -31,6 +31,48 @@ pub struct GateLimits {
     pub copy_in_bytes_max: usize,
     /// Bytes of all of them at once.
     pub copies_in_bytes_max: usize,
+    /// How long a statement may run that is tried, at the server.
+    pub preview_wait_max: Duration,
+    /// How long it may wait for a lock.
+    pub preview_lock_wait_max: Duration,
+    /// The largest table of which it may change rows, in bytes.
+    pub preview_table_bytes_max: u64,
+}
+
+/// How the gate finds out what people are shown of rows, before it asks them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum PreviewMode {
+    /// Not at all.
+    None,
+    /// By the server's planner.
+    Estimated,
+    /// By counting, in a read-only transaction; nothing of the statement runs.
+    #[default]
+    Counted,
+    /// By running it in a transaction that is undone.
+    Exact,
+}
+
+impl PreviewMode {
+    /// The mode of this name.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "estimated" => Some(Self::Estimated),
+            "counted" => Some(Self::Counted),
+            "exact" => Some(Self::Exact),
+            _ => None,
+        }
+    }
+}
+
+/// What a target allows to be found out before people are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Preview {
+    /// How.
+    pub mode: PreviewMode,
+    /// What is tried may use up numbers of sequences.
+    pub sequences: bool,
 }
 
 impl Default for GateLimits {
@@ -44,6 +86,9 @@ impl Default for GateLimits {
             held_server_wait_max: Duration::from_secs(10),
             copy_in_bytes_max: 16 << 20,
             copies_in_bytes_max: 256 << 20,
+            preview_wait_max: Duration::from_secs(2),
+            preview_lock_wait_max: Duration::from_millis(200),
+            preview_table_bytes_max: 256 << 20,
         }
     }
 }
@@ -85,6 +130,8 @@ pub struct TargetSettings {
     pub mode: Mode,
     /// The same for single agents.
     pub modes: BTreeMap<AgentName, Mode>,
+    /// What is found out before people are asked.
+    pub preview: Preview,
     /// The role that reads the server's catalogue.
     pub catalogue_role: RoleSettings,
     /// The limits.

@@ -6,6 +6,9 @@ use super::super::action::ClientAction;
 use super::super::session::defines;
 use super::super::touched::{Touched, step_range};
 use super::connection::{Connection, Ended};
+use super::run::COUNT_WAIT_MAX;
+use super::settings::PreviewMode;
+use super::trial::Tried;
 use crate::sql::known::Known;
 use crate::sql::parser::Question;
 use crate::sql::session::TempObjects;
@@ -39,14 +42,41 @@ impl Connection {
         analysis: &Analysis,
         action: &ClientAction,
     ) -> Result<Touched, Ended> {
+        let begun = Instant::now();
+        let tried = Box::pin(self.try_out(analysis, action)).await?;
+        let mut touched = match &tried {
+            Some(Ok(tried)) if analysis.statements.len() < 2 => Touched::tried(tried.rows.first().copied()),
+            tried => Box::pin(self.counted(analysis, action, matches!(tried, Some(Ok(_))))).await?,
+        };
+        touched.movable = self.movable(analysis).await?;
+        match tried {
+            Some(Ok(Tried { rows, changed })) => touched.try_shows(&rows, changed),
+            Some(Err(why)) => touched.untried = Some(why),
+            None => {}
+        }
+        // How long a predicate over what is labelled takes would tell what stands there: it takes as long as it may.
+        if looks_into_labels(analysis) && self.shared.settings.preview.mode != PreviewMode::None {
+            tokio::time::sleep_until(begun + COUNT_WAIT_MAX + self.preview_wait_max()).await;
+        }
+        Ok(touched)
+    }
+
+    async fn counted(
+        &mut self,
+        analysis: &Analysis,
+        action: &ClientAction,
+        was_tried: bool,
+    ) -> Result<Touched, Ended> {
         if analysis.statements.len() < 2 {
-            return Ok(Touched { rows: self.count(analysis, action).await?, steps: Vec::new() });
+            return Ok(Touched { rows: self.count(analysis, action).await?, ..Touched::default() });
         }
         let begun = Instant::now();
         let (mut changed, mut steps) = (BTreeSet::new(), Vec::new());
         for read in self.read_steps(analysis, &action.text).await {
             let mut rows = None;
-            if let Some(statement) = read.statement.filter(|_| begun.elapsed() < COUNTS_WAIT_MAX) {
+            if let Some(statement) =
+                read.statement.filter(|_| !was_tried && begun.elapsed() < COUNTS_WAIT_MAX)
+            {
                 rows = self.count_one(&statement, action).await?;
             }
             // Counted before the steps that come first have run: on what they change it is no count.
@@ -59,7 +89,7 @@ impl Connection {
             changed.extend(changes(&impact));
             steps.push(DraftStep { impact, rows, statement: read.segments });
         }
-        Ok(Touched { rows: None, steps }.summed())
+        Ok(Touched { steps, ..Touched::default() }.summed())
     }
 
     async fn read_steps(&self, analysis: &Analysis, text: &Arc<str>) -> Vec<Read> {
@@ -172,6 +202,12 @@ pub(super) fn cannot_be_a_plan(analysis: &Analysis) -> Option<String> {
         at + 1,
         analysis.statements.len()
     ))
+}
+
+// Labelled data decides what is counted.
+fn looks_into_labels(analysis: &Analysis) -> bool {
+    let counts = |s: &Statement| s.count_query.is_some() || s.changes.is_some();
+    analysis.joined.kinds().contains(&Kind::Reveal) && analysis.statements.iter().any(counts)
 }
 
 // What it sets may give the names after it another meaning.

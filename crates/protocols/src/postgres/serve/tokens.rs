@@ -5,8 +5,6 @@ use super::connection::Connection;
 use crate::sql::Analysis;
 use countersign_core::action::{Obligations, Reach};
 use countersign_core::mask::Mask;
-use countersign_desk::Judged;
-use std::collections::BTreeSet;
 
 impl Connection {
     /// Whether tokens can be shown to whoever was not approved: not to those who may write, without people, where they
@@ -22,17 +20,6 @@ impl Connection {
     }
 
     fn may_write(&self, reach: &Reach) -> bool {
-        let impact = action::write_to(reach);
-        let allows = |reason| {
-            let question = countersign_desk::Question {
-                identity: &self.identity,
-                target: &self.target,
-                impact: &impact,
-                session_labels: &BTreeSet::new(),
-                reason,
-            };
-            matches!(self.shared.desk.judge(&question), Judged::Allow(_))
-        };
-        allows(None) || allows(Some("any"))
+        self.is_allowed(&action::write_to(reach))
     }
 }

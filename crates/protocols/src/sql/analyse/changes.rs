@@ -32,6 +32,7 @@ impl<'a> Walk<'a> {
         let seen = !self.pairs.insert((kind, Resource::Table(table.name.clone())));
         self.reaches(oid);
         self.define(table);
+        self.changed.insert(oid);
         if seen {
             return;
         }
@@ -40,10 +41,15 @@ impl<'a> Walk<'a> {
             return;
         }
         let expressions = self.known.runs_code_on_read(table) || self.known.runs_code_on_write(table);
-        let code = table.triggers || table.rules || expressions;
         let column_code = table.columns.iter().any(|c| !self.known.facts().type_is_plain(c.type_oid));
-        if code || column_code || self.known.facts().cast_between_system_types {
+        let code = table.rules || expressions || column_code;
+        if code || self.known.facts().cast_between_system_types {
             self.opaque(format!("changing `{}` runs code", table.name));
+        } else if table.triggers {
+            // What they do can be looked into, where it is to be tried.
+            let why = format!("changing `{}` runs code", table.name);
+            self.fires.insert(why.clone());
+            self.opaque(why);
         }
         if table.kind == RelationKind::Foreign {
             self.opaque(format!("`{}` is a foreign table", table.name));

@@ -50,7 +50,7 @@ impl Walk<'_> {
         self.rows = !*is_from && !file;
         match (file, *is_from) {
             (true, _) => What::CopyFile,
-            (false, true) => What::CopyIn { table, shape },
+            (false, true) => What::CopyIn { table, shape, options: self.copy_options.clone() },
             (false, false) => {
                 let header = self.copy_options.as_ref().is_some_and(|options| options.header);
                 What::CopyOut { table, header }
@@ -119,6 +119,12 @@ impl Walk<'_> {
         self.maybe(condition);
         self.frames.pop();
         let written = relation.columns.iter().filter(|column| !column.generated).count();
+        let named = Self::column_names(attlist);
+        for column in relation.columns.iter().filter(|column| !column.generated) {
+            if named.is_empty() || named.contains(&column.name) {
+                self.writes_column(Some(relation), &column.name);
+            }
+        }
         let columns = if attlist.is_empty() { written } else { attlist.len() };
         (Some(relation.name.clone()), u16::try_from(columns).ok())
     }

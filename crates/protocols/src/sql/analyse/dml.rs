@@ -244,7 +244,7 @@ impl<'a> Walk<'a> {
         outs
     }
 
-    fn writes_column(&mut self, table: Option<&Relation>, name: &str) {
+    pub(super) fn writes_column(&mut self, table: Option<&Relation>, name: &str) {
         let Some(table) = table else { return };
         if let Some(column) = table.column(name) {
             let labels = self.known.labels_of(table.oid, column.attnum).clone();

@@ -14,7 +14,7 @@ mod dml;
 mod expr;
 mod figure;
 mod from;
-mod functions;
+pub(in crate::sql) mod functions;
 mod judge;
 mod overlay;
 mod prepared;
@@ -242,6 +242,7 @@ impl Text<'_> {
         let explainable =
             matches!(what, What::Select | What::Insert | What::Update | What::Delete | What::Merge) && sure;
         let estimate_query = explainable.then(|| count::estimate(text));
+        let changes = can_be_tried(walk, &what).then(|| walk.changed.clone());
         Statement {
             output: output(walk, &what, &impact),
             proven_read,
@@ -259,6 +260,7 @@ impl Text<'_> {
             transaction_safe,
             count_query,
             estimate_query,
+            changes,
         }
     }
 
@@ -304,6 +306,20 @@ impl Text<'_> {
             literals_listed,
         }
     }
+}
+
+/// Whether a change of rows is seen through but for the triggers of tables.
+fn can_be_tried(walk: &Walk<'_>, what: &What) -> bool {
+    let of_rows = [Kind::Read, Kind::Export, Kind::Reveal, Kind::Write, Kind::Delete];
+    let seen = |(kind, on): &(Kind, Resource)| {
+        of_rows.contains(kind) && (matches!(on, Resource::Table(_)) || *kind == Kind::Read)
+    };
+    matches!(what, What::Insert | What::Update | What::Delete | What::Merge)
+        && walk.missing.is_empty()
+        && walk.opaque == walk.fires
+        && walk.pairs.iter().all(seen)
+        && !walk.by_cursor
+        && !walk.runs_prepared
 }
 
 /// What could run while rows are counted is nothing but the predicate, and that runs no code.

@@ -66,6 +66,7 @@ fn executed(call: &Statement, inner: &Statement, no_limit: &[bool]) -> Statement
         near_labels: inner.near_labels || call.near_labels,
         count_query: None,
         estimate_query: None,
+        changes: None,
         opaque_because: inner.opaque_because.iter().chain(&call.opaque_because).cloned().collect(),
         ..inner.clone()
     }

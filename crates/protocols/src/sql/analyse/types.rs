@@ -95,6 +95,9 @@ pub struct Statement {
     pub count_query: Option<String>,
     /// A text that asks the planner for its estimate. May hold the same `$n` as the statement.
     pub estimate_query: Option<String>,
+    /// The tables of which it changes rows, with those to which keys lead, where it could be tried: all that it does is
+    /// seen, but for what triggers of these tables do.
+    pub changes: Option<BTreeSet<u32>>,
     /// How what comes back is to be masked.
     pub output: Output,
     /// Why it is opaque, in words.
@@ -212,6 +215,8 @@ pub enum What {
         table: Option<TableName>,
         /// What the server will say that it expects; none where nobody knows the table or the options.
         shape: Option<CopyShape>,
+        /// How the data is written; none where the options are not understood.
+        options: Option<CopyOptions>,
     },
     /// COPY to or from a file or program of the server.
     CopyFile,

@@ -24,6 +24,8 @@ pub(super) struct Walk<'a> {
     pub(super) reach: BTreeMap<u32, BTreeSet<Label>>,
     pub(super) missing: BTreeSet<TableName>,
     pub(super) opaque: BTreeSet<String>,
+    /// Tables whose triggers make it opaque, and nothing else of theirs.
+    pub(super) fires: BTreeSet<String>,
     pub(super) unknown: bool,
     pub(super) drops_database: bool,
     pub(super) unbounded: bool,
@@ -74,6 +76,8 @@ pub(super) struct Walk<'a> {
     pub(super) limit_params: BTreeSet<u16>,
     /// Where literals stand whose value does not matter.
     pub(super) listed: BTreeSet<usize>,
+    /// Every table of which rows are changed, by itself or by what follows from it.
+    pub(super) changed: BTreeSet<u32>,
     pub(super) definitions: BTreeMap<String, Digest<str>>,
     pub(super) copy_columns: Vec<CopyColumn>,
     pub(super) copy_options: Option<CopyOptions>,
@@ -90,6 +94,7 @@ impl<'a> Walk<'a> {
             reach: BTreeMap::new(),
             missing: BTreeSet::new(),
             opaque: BTreeSet::new(),
+            fires: BTreeSet::new(),
             unknown: false,
             drops_database: false,
             unbounded: false,
@@ -120,6 +125,7 @@ impl<'a> Walk<'a> {
             varies: false,
             limit_params: BTreeSet::new(),
             listed: BTreeSet::new(),
+            changed: BTreeSet::new(),
             definitions: BTreeMap::new(),
             copy_columns: Vec::new(),
             copy_options: None,
