@@ -167,7 +167,7 @@ async fn what_runs_is_what_was_approved_or_it_is_held_again() {
     assert_eq!(what, "its effect");
     assert_eq!(world.desk.record_of(&old).unwrap().state, State::Ended { end: End::Superseded });
     let new = world.desk.record_of(waiting.id()).unwrap();
-    assert_eq!((new.state.word(), new.terms.supersedes), ("held", Some(old)));
+    assert_eq!((new.state.word(), new.terms.supersedes.clone()), ("held", Some(old)));
 }
 
 #[tokio::test]
