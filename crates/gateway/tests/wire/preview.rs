@@ -225,7 +225,7 @@ async fn what_waits_for_a_lock_is_given_up_in_the_named_time() {
 
 #[tokio::test]
 async fn a_statement_that_takes_too_long_is_given_up_and_the_next_may_have_to_do_without() {
-    let house = house_that_tries("", "preview_millis_max = 200").await;
+    let house = house_that_tries("", "preview_millis_max = 3000").await;
     let step = "DELETE FROM flags; UPDATE t_rule SET item = 1";
     assert!(
         card(&house, step).await.contains("it cannot be seen all"),
@@ -234,7 +234,8 @@ async fn a_statement_that_takes_too_long_is_given_up_and_the_next_may_have_to_do
     let slow =
         "DELETE FROM order_items WHERE quantity > (SELECT count(*) FROM generate_series(1, 100000000))";
     let said = card(&house, slow).await;
-    assert!(said.contains("it took longer than 200 ms (preview_millis_max)"), "{said}");
+    assert!(said.contains("it took longer than 3000 ms (preview_millis_max)"), "{said}");
+    // Nine times as long nothing is tried.
     let next = card(&house, "DELETE FROM order_items WHERE id = 15").await;
     assert!(
         next.contains("others are tried, or were just now") && next.contains("1 row (counted)"),
