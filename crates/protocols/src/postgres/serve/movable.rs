@@ -12,11 +12,14 @@ use std::collections::BTreeSet;
 /// How many such tables are named.
 const MOVABLE_MAX: usize = 20;
 
-/// Which of these tables this role may change in any way. Its operators are the server's own, whatever the session's path
-/// says.
-const MAY_CHANGE: &str = "pg_catalog.has_any_column_privilege(c.oid, 'INSERT') \
-    OR pg_catalog.has_any_column_privilege(c.oid, 'UPDATE') OR pg_catalog.has_table_privilege(c.oid, 'DELETE') \
-    OR pg_catalog.has_table_privilege(c.oid, 'TRUNCATE')";
+/// What changes a table, as the server's own functions are asked for it; its operators are the server's own too, whatever
+/// the session's path says.
+const CHANGES: [(&str, &str); 4] = [
+    ("has_any_column_privilege", "INSERT"),
+    ("has_any_column_privilege", "UPDATE"),
+    ("has_table_privilege", "DELETE"),
+    ("has_table_privilege", "TRUNCATE"),
+];
 
 impl Connection {
     /// The tables that an action reads, and that its agent may change without people.
@@ -36,9 +39,16 @@ impl Connection {
         }
         let relation = |name: &TableName| self.snapshot.known.facts().relation(&name.schema, &name.name);
         let oids: Vec<String> = read.iter().filter_map(relation).map(|r| r.oid.to_string()).collect();
+        // What nobody approves is done in the session's own role, wherever this is counted.
+        let who =
+            self.walls.own_role().map(|role| format!("'{}'::pg_catalog.name, ", role.replace('\'', "''")));
+        let who = who.unwrap_or_default();
+        let may = CHANGES
+            .map(|(function, right)| format!("pg_catalog.{function}({who}c.oid, '{right}')"))
+            .join(" OR ");
         let query = format!(
             "SELECT c.oid::text FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) ANY \
-             ('{{{}}}'::pg_catalog.oid[]) AND NOT ({MAY_CHANGE})",
+             ('{{{}}}'::pg_catalog.oid[]) AND NOT ({may})",
             oids.join(",")
         );
         let answer = self.ask(&query).await?;

@@ -74,6 +74,11 @@ impl Walls {
         self.granted.is_some()
     }
 
+    /// The session's own role, while it works in another.
+    pub(super) fn own_role(&self) -> Option<&str> {
+        self.aside.as_deref().map(|aside| aside.role.as_str())
+    }
+
     /// Whether the session works over that connection.
     pub(super) const fn is_away(&self) -> bool {
         self.aside.is_some()
