@@ -59,7 +59,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "compare",
-        about: "`compare regress`: PostgreSQL's own regression files, direct and through the gate",
+        about: "`compare regress`, `compare drivers`: PostgreSQL's and drivers' own tests, direct and through the gate",
         run: compare::run,
     },
 ];
