@@ -6,7 +6,7 @@ use super::super::codec::frontend::{self, Frontend, Named};
 use super::super::codec::write::{self, Bare};
 use super::super::codec::{CodecError, HEADER_BYTES, RawMessage, write_frontend};
 use super::super::reply::{Expect, Then};
-use super::super::session::{Portal, Prepared, leaves_no_trace, shifts_meaning};
+use super::super::session::{Portal, Prepared, defines, leaves_no_trace, shifts_meaning};
 use super::held::Forward;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
@@ -37,6 +37,8 @@ pub(super) struct Pipeline {
     shifts: bool,
     // It does more than read.
     does_more: bool,
+    // It may define something.
+    defines: bool,
     // What names mean to what comes next, once the server confirms it.
     prepared: HashMap<String, Option<Prepared>>,
     portals: HashMap<String, Option<Tentative>>,
@@ -156,6 +158,7 @@ impl Pipeline {
     /// Notes that this portal was judged with its values, so that its Bind may be sent.
     pub(super) fn judged(&mut self, portal: &str) {
         let at = self.portals.get(portal).and_then(Option::as_ref).map(|tentative| tentative.at);
+        self.defines |= analysis.statements.iter().any(defines);
         if let Some(queued) = at.and_then(|at| self.queue.get_mut(at)) {
             queued.unjudged = false;
         }
@@ -218,6 +221,11 @@ impl Pipeline {
     /// Everything that was gathered, to be sent. What names mean is then known once it is answered.
     pub(super) fn take(&mut self) -> Vec<Queued> {
         self.bytes = 0;
+    /// Whether something that was gathered may define something.
+    pub(super) const fn may_define(&self) -> bool {
+        self.defines
+    }
+
         self.shifts = false;
         self.does_more = false;
         self.prepared.clear();
@@ -245,6 +253,7 @@ impl Pipeline {
     }
 
     /// What a portal's name means to what comes next.
+        self.defines = false;
     pub(super) fn find_portal(&self, name: &str) -> Option<Option<Found>> {
         let tentative = self.portals.get(name)?.as_ref();
         Some(tentative.map(|tentative| Found::Gathered(Arc::clone(&tentative.portal))))

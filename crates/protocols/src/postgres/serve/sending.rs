@@ -67,6 +67,10 @@ impl Connection {
                     let why = "it is bound without being executed before Sync or Flush".to_owned();
                     Some(Refusal::CannotHoldHere { why })
                 }
+        // A Sync ends the implicit transaction in which something was defined before.
+        let ends = sync && self.session.status == TransactionStatus::Idle;
+        let in_doubt = ends && self.session.state.definitions_in_doubt;
+        let running = self.running_change(in_doubt || self.pipeline.may_define());
             };
             if let Some(refusal) = refusal {
                 self.refuse_extended(refusal).await?;
@@ -75,6 +79,7 @@ impl Connection {
             self.pipeline.judged_at(at);
             from = at + 1;
         }
+        drop(running);
         Ok(true)
     }
 
