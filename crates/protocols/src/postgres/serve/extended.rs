@@ -57,7 +57,7 @@ impl Connection {
         // another text under a name than the gate does.
         let taken = self.find_prepared(parse.name).is_some() && !parse.name.is_empty();
         if taken || parse.name == OWN_NAME {
-            return self.error("42P05", "prepared statement already exists").await;
+            return self.error("42P05", &format!("{} already exists", statement_words(parse.name))).await;
         }
         if !self.session.may_keep(parse.sql, parse.param_types.len()) {
             let refusal = Refusal::Limit { name: "prepared_max", value: PREPARED_MAX as u64 };
@@ -83,7 +83,7 @@ impl Connection {
 
     async fn bind(&mut self, bind: &Bind<'_>, frame: Bytes) -> Result<(), Ended> {
         if self.find_prepared(bind.statement).is_none() {
-            return self.error("26000", "prepared statement does not exist").await;
+            return self.no_such_statement(bind.statement).await;
         }
         if self.session.portals.len() + self.pipeline.portals() > PORTALS_MAX {
             let refusal = Refusal::Limit { name: "portals_max", value: PORTALS_MAX as u64 };
@@ -132,6 +132,9 @@ impl Connection {
         }
         let prepared = Prepared { epoch, ..prepared };
         let (mut close, mut parse) = (BytesMut::new(), BytesMut::new());
+        // The client reads rows as it was told at first: where they would be others now the server says so to this
+        // question, as it would to the Bind, and nothing behind it is done.
+        self.pipeline.push(describe(Named::Statement(name))?, Expect::Describe { show: false });
         write_frontend::close(&mut close, Named::Statement(name))?;
         write_frontend::parse(&mut parse, name, &prepared.sql, &prepared.param_types)?;
         self.pipeline.push_parse_again(close.freeze(), parse.freeze(), name.to_owned(), prepared.clone());
@@ -140,8 +143,10 @@ impl Connection {
 
     async fn describe(&mut self, named: Named<'_>, frame: Bytes) -> Result<(), Ended> {
         // Of a portal the server itself says whether there is one: cursors of SQL are portals too, and drivers ask.
-        if matches!(named, Named::Statement(name) if self.find_prepared(name).is_none()) {
-            return self.error("26000", "prepared statement does not exist").await;
+        if let Named::Statement(name) = named
+            && self.find_prepared(name).is_none()
+        {
+            return self.no_such_statement(name).await;
         }
         self.pipeline.push(frame, Expect::Describe { show: true });
         Ok(())
@@ -149,7 +154,7 @@ impl Connection {
 
     async fn execute(&mut self, execute: Execute<'_>, frame: Bytes) -> Result<(), Ended> {
         let Some(found) = self.find_portal(execute.portal) else {
-            return self.error("34000", "portal does not exist").await;
+            return self.error("34000", &format!("portal \"{}\" does not exist", execute.portal)).await;
         };
         let action = ClientAction::of_portal(found.portal());
         let decision = self.decide(&action).await?;
@@ -193,7 +198,7 @@ impl Connection {
         if !described && matches!(plan, MaskPlan::Projection { .. } | MaskPlan::Unlabelled(_)) {
             // The mask is built from the server's own description of this very portal, and where nothing is masked
             // that description must not name anything labelled.
-            self.pipeline.push(own_describe(portal)?, Expect::Describe { show: false });
+            self.pipeline.push(describe(Named::Portal(portal))?, Expect::Describe { show: false });
         }
         self.commit_sent |= ends_transaction(&analysis);
         let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.epoch()));
@@ -248,6 +253,10 @@ impl Connection {
     }
 
     pub(super) async fn error(&mut self, code: &str, message: &str) -> Result<(), Ended> {
+    async fn no_such_statement(&mut self, name: &str) -> Result<(), Ended> {
+        self.error("26000", &format!("{} does not exist", statement_words(name))).await
+    }
+
         if !self.stop_pipeline().await? {
             return Ok(());
         }
@@ -273,8 +282,16 @@ impl Connection {
     }
 }
 
-fn own_describe(portal: &str) -> Result<Bytes, Ended> {
+fn describe(named: Named<'_>) -> Result<Bytes, Ended> {
     let mut out = BytesMut::new();
-    write_frontend::describe(&mut out, Named::Portal(portal))?;
+    write_frontend::describe(&mut out, named)?;
     Ok(out.freeze())
+}
+
+/// As the server calls it: drivers look for these very words.
+fn statement_words(name: &str) -> String {
+    match name {
+        "" => "unnamed prepared statement".to_owned(),
+        name => format!("prepared statement \"{name}\""),
+    }
 }
