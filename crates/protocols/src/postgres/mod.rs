@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod codec;
 pub mod copy_in;
 pub mod mask;
+pub mod pids;
 pub mod plan;
 pub mod reply;
 pub mod serve;
