@@ -1,6 +1,7 @@
 //! One door to every chore: `cargo xtask CHORE`. Each chore is a file; this knows their names only.
 
 mod bench;
+mod chaos;
 mod check;
 mod compare;
 mod demo;
@@ -46,6 +47,11 @@ const CHORES: &[Chore] = &[
         name: "kill9",
         about: "kills the gate at random moments under load and checks the log",
         run: kill9::run,
+    },
+    Chore {
+        name: "chaos",
+        about: "slow, silent and reset links and a failing server under load, again and again, and what must hold",
+        run: chaos::run,
     },
     Chore {
         name: "holds",

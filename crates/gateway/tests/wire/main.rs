@@ -12,6 +12,7 @@ mod copies_of_clients;
 mod definitions;
 mod ends;
 mod limits;
+mod links;
 mod masks;
 mod methods;
 mod names;
