@@ -13,6 +13,7 @@ use super::copying::copies_in;
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
 use super::run::{Decision, not_understood};
+use super::sending::Sending;
 use super::simple::ends_transaction;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
@@ -46,7 +47,7 @@ impl Connection {
                 self.pipeline.push_close(frame, named);
                 Ok(())
             }
-            Frontend::Flush => self.send(false).await,
+            Frontend::Flush => self.send(Sending::Flush).await,
             Frontend::Sync => self.sync().await,
             _ => Ok(()),
         }
@@ -131,10 +132,10 @@ impl Connection {
             return Ok(None);
         }
         let prepared = Prepared { epoch, ..prepared };
-        let (mut close, mut parse) = (BytesMut::new(), BytesMut::new());
         // The client reads rows as it was told at first: where they would be others now the server says so to this
         // question, as it would to the Bind, and nothing behind it is done.
         self.pipeline.push(describe(Named::Statement(name))?, Expect::Describe { show: false });
+        let (mut close, mut parse) = (BytesMut::new(), BytesMut::new());
         write_frontend::close(&mut close, Named::Statement(name))?;
         write_frontend::parse(&mut parse, name, &prepared.sql, &prepared.param_types)?;
         self.pipeline.push_parse_again(close.freeze(), parse.freeze(), name.to_owned(), prepared.clone());
@@ -205,7 +206,7 @@ impl Connection {
         self.pipeline.push_execute(payload, Expect::Rows(Box::new(rows)), &analysis);
         if copies_in(&analysis) {
             // The client waits for the server's word before it sends anything else that counts.
-            return self.send(false).await;
+            return self.send(Sending::Ahead).await;
         }
         Ok(())
     }
@@ -252,11 +253,11 @@ impl Connection {
         }
     }
 
-    pub(super) async fn error(&mut self, code: &str, message: &str) -> Result<(), Ended> {
     async fn no_such_statement(&mut self, name: &str) -> Result<(), Ended> {
         self.error("26000", &format!("{} does not exist", statement_words(name))).await
     }
 
+    pub(super) async fn error(&mut self, code: &str, message: &str) -> Result<(), Ended> {
         if !self.stop_pipeline().await? {
             return Ok(());
         }
