@@ -135,6 +135,21 @@ impl House {
         Ok(())
     }
 
+    /// Starts the gate anew with another port as its server's: that of a link to it.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub async fn reach_server_by(&mut self, port: u16) -> Result<()> {
+        self.stop().await?;
+        let path = self.folder().join("countersign.toml");
+        let address = |port: u16| format!("address = \"127.0.0.1:{port}\"");
+        let text = std::fs::read_to_string(&path)?;
+        let by_link = text.replace(&address(self.server.port()), &address(port));
+        ensure!(by_link != text, "the configuration names no server on port {}", self.server.port());
+        std::fs::write(&path, by_link)?;
+        self.serve().await
+    }
+
     /// Kills the gate, as a power cut would.
     ///
     /// # Errors
@@ -289,6 +304,12 @@ impl House {
         self.decide(id, "--deny", reason).await
     }
 
+    /// The approver by themselves, who need not the house as a whole.
+    #[must_use]
+    pub fn approver(&self) -> Approver {
+        Approver { countersign: self.countersign.clone(), key: self.key.display().to_string() }
+    }
+
     async fn decide(&self, id: &str, choice: &str, reason: &str) -> Result<()> {
         let key = self.key.display().to_string();
         let mut arguments = vec!["requests", "review", id, "--as", APPROVER, "--key", &key, choice];
@@ -348,6 +369,24 @@ impl House {
         let enrol =
             ["keys", "enrol-ssh", "--as", APPROVER, "--key", &key, "--invite", &link, "--code", &code];
         self.command(&enrol).await.map(drop)
+    }
+}
+
+/// The first approver with the key that was enrolled.
+#[derive(Clone, Debug)]
+pub struct Approver {
+    countersign: Countersign,
+    key: String,
+}
+
+impl Approver {
+    /// A yes.
+    ///
+    /// # Errors
+    /// When the gate says no.
+    pub async fn approve(&self, id: &str) -> Result<()> {
+        let review = ["requests", "review", id, "--as", APPROVER, "--key", &self.key, "--approve"];
+        self.countersign.run(&review).await?.success().map(drop)
     }
 }
 

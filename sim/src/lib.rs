@@ -3,12 +3,14 @@
 //! Everything here starts real programs and puts them away again, whatever becomes of the process that
 //! started them (see [`running`]). It knows nothing of requests, policies or the log.
 
+pub mod chaos;
 pub mod clients;
 pub mod configured;
 pub mod crowd;
 pub mod house;
 pub mod http;
 pub mod kill9;
+pub mod link;
 pub mod pgbench;
 pub mod pgbouncer;
 pub mod process;

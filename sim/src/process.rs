@@ -64,6 +64,12 @@ impl Countersign {
         Self { program, folder: folder.to_path_buf(), environment: Vec::new() }
     }
 
+    /// Where the program is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.program
+    }
+
     /// Sets a variable of its environment.
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {

@@ -89,6 +89,12 @@ impl Running {
         line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
+    /// How many files and sockets it has open; none once it has ended.
+    #[must_use]
+    pub fn open_files(&self) -> Option<usize> {
+        Some(std::fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.count())
+    }
+
     /// The lines of an output so far.
     #[must_use]
     pub fn lines(&self, output: Output) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! One door to every chore: `cargo xtask CHORE`. Each chore is a file; this knows their names only.
 
 mod bench;
+mod chaos;
 mod check;
 mod compare;
 mod demo;
@@ -54,6 +55,11 @@ const CHORES: &[Chore] = &[
         run: fuzz::run,
     },
     Chore {
+        name: "chaos",
+        about: "slow, silent and reset links and a failing server under load, again and again, and what must hold",
+        run: chaos::run,
+    },
+    Chore {
         name: "holds",
         about: "ten thousand statements held at once: what each costs, and what they do to a reader",
         run: holds::run,
@@ -65,7 +71,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "compare",
-        about: "`compare regress`: PostgreSQL's own regression files, direct and through the gate",
+        about: "`compare regress`, `compare drivers`: PostgreSQL's and drivers' own tests, direct and through the gate",
         run: compare::run,
     },
 ];

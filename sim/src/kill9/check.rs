@@ -4,52 +4,54 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which statement: its round and its number in it.
-pub(super) type Key = (u32, u32);
+pub(crate) type Key = (u32, u32);
 
 /// One request as the gate tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// Its id.
-    pub(super) id: String,
+    pub(crate) id: String,
     /// Which statement it is about.
-    pub(super) of: Key,
+    pub(crate) of: Key,
     /// Where it stands, in the log's words.
-    pub(super) state: String,
+    pub(crate) state: String,
     /// Nobody is connected who waits for it.
-    pub(super) parked: bool,
+    pub(crate) parked: bool,
 }
 
 /// What `countersign verify` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Verified {
+pub(crate) struct Verified {
     /// What does not fit.
-    pub(super) finding: Option<String>,
+    pub(crate) finding: Option<String>,
     /// Autonomous records.
-    pub(super) records: u64,
+    pub(crate) records: u64,
     /// Requests by where they stand.
-    pub(super) requests: BTreeMap<String, u64>,
+    pub(crate) requests: BTreeMap<String, u64>,
 }
 
 /// Everything that is known once a gate runs again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// How many rows of each statement are at the server.
-    pub(super) rows: BTreeMap<Key, u64>,
+    pub(crate) rows: BTreeMap<Key, u64>,
     /// All requests.
-    pub(super) requests: Vec<Told>,
+    pub(crate) requests: Vec<Told>,
     /// Requests whose approval was acknowledged.
-    pub(super) approved: BTreeSet<String>,
+    pub(crate) approved: BTreeSet<String>,
     /// Statements whose client was told that they are done.
-    pub(super) told_done: BTreeSet<Key>,
+    pub(crate) told_done: BTreeSet<Key>,
     /// Autonomous statements whose answer was seen.
-    pub(super) answered: u64,
+    pub(crate) answered: u64,
+    /// Something may have failed before its commit.
+    pub(crate) undone_is_fine: bool,
     /// What the log says by itself.
-    pub(super) verified: Verified,
+    pub(crate) verified: Verified,
 }
 
 impl Told {
     /// Whether it can still run.
-    pub(super) fn is_pending(&self) -> bool {
+    pub(crate) fn is_pending(&self) -> bool {
         matches!(self.state.as_str(), "held" | "granted")
     }
 
@@ -60,7 +62,7 @@ impl Told {
 }
 
 /// Everything that must not be.
-pub(super) fn violations(outcome: &Outcome) -> Vec<String> {
+pub(crate) fn violations(outcome: &Outcome) -> Vec<String> {
     let mut wrong = rows(outcome);
     wrong.extend(outcome.requests.iter().filter_map(|request| one(outcome, request)));
     for of in &outcome.told_done {
@@ -82,7 +84,7 @@ pub(super) fn violations(outcome: &Outcome) -> Vec<String> {
 }
 
 /// How many requests stand where.
-pub(super) fn by_state(requests: &[Told]) -> BTreeMap<String, u64> {
+pub(crate) fn by_state(requests: &[Told]) -> BTreeMap<String, u64> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for request in requests {
         *counts.entry(request.state.clone()).or_default() += 1;
@@ -122,6 +124,7 @@ fn one(outcome: &Outcome, request: &Told) -> Option<String> {
         "held" | "granted" | "committed" | "unknown" | "withdrawn" | "superseded" => None,
         // What is parked and not taken up runs out of its time; a row of it is found above.
         "expired" => None,
+        "rolled back" if outcome.undone_is_fine => None,
         // Nothing in a round is refused or runs into its bound.
         _ => Some(format!("{id}: ended as {state}")),
     }
@@ -168,6 +171,16 @@ mod tests {
         assert!(only(&outcome(vec![], &[(1, 1)])).contains("no claim"));
         assert!(only(&outcome(vec![told("a", 1, "expired")], &[(1, 1)])).contains("no claim"));
         assert_eq!(violations(&outcome(vec![told("a", 1, "rolled back")], &[(1, 1)])).len(), 2);
+    }
+
+    #[test]
+    fn what_was_undone_has_no_row() {
+        let mut undone = outcome(vec![told("a", 1, "rolled back")], &[]);
+        assert!(only(&undone).contains("ended as"));
+        undone.undone_is_fine = true;
+        assert_eq!(violations(&undone), Vec::<String>::new());
+        undone.rows = BTreeMap::from([((1, 1), 1)]);
+        assert!(only(&undone).contains("no claim"));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! A gate that is killed again and again while people approve and agents run, and what must hold afterwards. Knows
 //! how a round goes; what is wrong with its outcome is for `check` to say.
 
-mod check;
+pub(crate) mod check;
 mod copy;
 mod load;
-mod observe;
-mod random;
+pub(crate) mod observe;
+pub(crate) mod random;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -222,6 +222,7 @@ impl World {
             approved: self.approved.clone(),
             told_done: self.told_done.clone(),
             answered: self.summary.answered,
+            undone_is_fine: false,
             verified,
             requests,
         };

@@ -10,7 +10,7 @@ use super::check::{Key, Told, Verified};
 use crate::house::House;
 
 /// Every row that held statements left, counted.
-pub(super) async fn rows(server: &Client) -> Result<BTreeMap<Key, u64>> {
+pub(crate) async fn rows(server: &Client) -> Result<BTreeMap<Key, u64>> {
     let sql = "SELECT round, n, count(*) FROM kill9 GROUP BY round, n";
     let mut rows = BTreeMap::new();
     for row in server.query(sql, &[]).await? {
@@ -21,13 +21,13 @@ pub(super) async fn rows(server: &Client) -> Result<BTreeMap<Key, u64>> {
 }
 
 /// Every request.
-pub(super) async fn requests(house: &House) -> Result<Vec<Told>> {
+pub(crate) async fn requests(house: &House) -> Result<Vec<Told>> {
     let listed = house.command(&["requests", "list", "--all", "--json"]).await?;
     listed.lines().map(|line| told(line).with_context(|| format!("a request in `{line}`"))).collect()
 }
 
 /// What the log is worth by itself, checked with the key that the auditor has.
-pub(super) async fn verified(house: &House) -> Result<Verified> {
+pub(crate) async fn verified(house: &House) -> Result<Verified> {
     let arguments = ["verify", "data/tiles", "--vkey", "keys/log.vkey", "--json"];
     let done = house.countersign.run(&arguments).await?;
     let said: Value = serde_json::from_str(&done.stdout)

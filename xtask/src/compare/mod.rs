@@ -1,12 +1,9 @@
-//! `cargo xtask compare regress`: what a client sees through the gate beside what it sees without. Knows the names of
-//! the comparisons only.
+//! `cargo xtask compare …`: what a client sees through the gate beside what it sees without. Knows the names of the
+//! comparisons only.
 
-mod differ;
-mod known;
+mod drivers;
+mod open_gate;
 mod regress;
-mod schedule;
-mod source;
-mod stage;
 
 use anyhow::{Result, bail};
 
@@ -14,6 +11,11 @@ use anyhow::{Result, bail};
 pub fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what, rest @ ..] if what == "regress" => regress::run(&regress::Extent::parse(rest)?),
-        _ => bail!("usage: cargo xtask compare regress [--keep FOLDER] [--part N/M] [FILE …]"),
+        [what, rest @ ..] if what == "drivers" => drivers::run(rest),
+        [what] if what == "gate" => drivers::wait(),
+        _ => bail!(
+            "usage: cargo xtask compare regress [--resume] [--minutes N] [--part N/M] [FILE …]\n       \
+             cargo xtask compare drivers [NAME …]\n       cargo xtask compare gate"
+        ),
     }
 }

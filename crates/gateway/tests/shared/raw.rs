@@ -159,6 +159,11 @@ impl Canceller {
         self.cancel_over(Raw::dial(house).await).await;
     }
 
+    /// The process id that the client was told.
+    pub fn pid(&self) -> &[u8] {
+        self.key.get(..4).unwrap_or_default()
+    }
+
     /// The same over a connection that is there.
     pub async fn cancel_over(&self, mut other: Raw) {
         other.send(&packet(&[&[0x04, 0xd2, 0x16, 0x2e], self.key.as_slice()].concat())).await;

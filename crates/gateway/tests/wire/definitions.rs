@@ -1,9 +1,12 @@
 //! What is defined in a transaction counts for what follows, whether it comes to be or not.
 
-use crate::shared::raw::extended::{SYNC, bind, describe, execute, parse, query};
+use crate::shared::raw::extended::{SYNC, bind, cells, describe, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
 use crate::{MARK, OWN, house_with_a_twin, marked};
+use countersign_protocols::sql::facts::{LASTING, QUERIES, SERVER_FINGERPRINT};
+use countersign_sim::configured::allow_everything;
 use countersign_sim::house::House;
+use tokio_postgres::SimpleQueryMessage;
 
 /// The agent's own table, renamed with a person's approval in an open transaction: its name now means another.
 async fn renamed(house: &House) -> Raw {
@@ -107,6 +110,90 @@ async fn what_one_session_defines_counts_for_every_other_at_once() {
         assert_held(&house, &mut other).await;
         rename(&house, &mut raw, "ALTER TABLE features.gone RENAME TO order_items").await;
     }
+}
+
+#[tokio::test]
+async fn whole_rows_of_a_table_that_is_made_in_the_transaction_are_shown_where_all_is_allowed() {
+    let mut house = house_with_a_twin().await;
+    house.stop().await.unwrap();
+    allow_everything(house.folder()).unwrap();
+    house.serve().await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    raw.ask(&[&query("BEGIN; CREATE TABLE features.fresh (id int, word text)")]).await;
+    raw.ask(&[&query("INSERT INTO features.fresh VALUES (1, 'a')")]).await;
+    let said = raw.ask(&[&query("SELECT f FROM features.fresh f")]).await;
+    assert_eq!(cells(&said), ["(1,a)"], "{said:?}");
+}
+
+#[tokio::test]
+async fn what_policy_lets_one_session_define_counts_for_every_other_at_once() {
+    let mut house = house_with_a_twin().await;
+    house.stop().await.unwrap();
+    allow_everything(house.folder()).unwrap();
+    house.serve().await.unwrap();
+    let (mut one, mut other) = (Raw::login(&house).await, Raw::login(&house).await);
+    other.ask(&[&query("SELECT 1")]).await;
+    for (n, piped) in [false, true, false, true].into_iter().enumerate() {
+        let create = format!("CREATE TABLE features.new_{n} (id int)");
+        let said =
+            if piped { one.ask(&[&run(&create), &SYNC]).await } else { one.ask(&[&query(&create)]).await };
+        assert_eq!(sqlstate(&said), None, "{said:?}");
+        // Bound and executed under the facts of its Parse: they know the table.
+        let insert = format!("INSERT INTO features.new_{n} VALUES (1)");
+        assert_eq!(tags(&other.ask(&[&parse("", &insert), &SYNC]).await), "1Z");
+        let said = other.ask(&[&bind("", ""), &execute("", 0), &SYNC]).await;
+        assert_eq!(tags(&said), "2CZ", "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_would_be_others_now_are_refused_as_the_server_refuses_them() {
+    let mut house = house_with_a_twin().await;
+    house.stop().await.unwrap();
+    allow_everything(house.folder()).unwrap();
+    house.serve().await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    let [all, id] = ["*", "id"].map(|columns| format!("SELECT {columns} FROM features.order_items"));
+    assert_eq!(tags(&raw.ask(&[&parse("all", &all), &parse("id", &id), &SYNC]).await), "11Z");
+    let mut other = Raw::login(&house).await;
+    let alter = "ALTER TABLE features.order_items ALTER COLUMN quantity TYPE text";
+    assert_eq!(tags(&other.ask(&[&query(alter)]).await), "CZ");
+    // The client would read text as the number that it was told of.
+    let said = raw.ask(&[&bind("", "all"), &execute("", 0), &SYNC]).await;
+    assert_eq!((tags(&said).as_str(), sqlstate(&said).as_deref()), ("EZ", Some("0A000")), "{said:?}");
+    assert_eq!(said[0].field(b'M').as_deref(), Some("cached plan must not change result type"));
+    assert_eq!(tags(&raw.ask(&[&bind("", "id"), &execute("", 0), &SYNC]).await), "2CZ");
+}
+
+#[tokio::test]
+async fn what_came_with_the_server_is_read_again_once_it_was_changed_and_only_then() {
+    let house = house_with_a_twin().await;
+    let client = house.server.superuser("shop").await.unwrap();
+    let rows = async |sql: &str| {
+        let messages = client.simple_query(sql).await.unwrap();
+        let row = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::Row(row) => {
+                Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect::<Vec<_>>())
+            }
+            _ => None,
+        };
+        messages.iter().filter_map(row).collect::<Vec<_>>()
+    };
+    for (name, once, besides) in LASTING {
+        let (_, whole) = QUERIES.iter().find(|(query, _)| query == name).expect(name);
+        let mut parts = rows(once).await;
+        if let Some(besides) = besides {
+            parts.extend(rows(besides).await);
+        }
+        assert!(!parts.is_empty() && rows(whole).await == parts, "{name}");
+    }
+    let before = rows(SERVER_FINGERPRINT).await;
+    for same in ["VACUUM FREEZE ANALYZE pg_catalog.pg_proc", "CREATE TABLE features.another (id int)"] {
+        house.change(same).await.unwrap();
+        assert_eq!(rows(SERVER_FINGERPRINT).await, before, "{same}");
+    }
+    house.change("ALTER FUNCTION pg_catalog.lower(text) VOLATILE").await.unwrap();
+    assert_ne!(rows(SERVER_FINGERPRINT).await, before);
 }
 
 #[tokio::test]

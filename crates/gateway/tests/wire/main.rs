@@ -13,6 +13,7 @@ mod definitions;
 mod ends;
 mod flow;
 mod limits;
+mod links;
 mod masks;
 mod methods;
 mod names;

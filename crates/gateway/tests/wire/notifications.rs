@@ -59,6 +59,30 @@ async fn a_notification_reaches_an_idle_client_at_once_and_a_busy_one_in_its_pla
 }
 
 #[tokio::test]
+async fn a_notification_names_its_sender_by_the_number_that_its_client_was_told() {
+    let mut house = own_house("").await;
+    house.stop().await.unwrap();
+    configured::allow_everything(house.folder()).unwrap();
+    house.serve().await.unwrap();
+    let (mut hears, mut speaks) = two(&house).await;
+    let mut own = hears.ask(&[&query("NOTIFY news, 'own'")]).await;
+    if heard(&own).is_empty() {
+        own = hears.until(b'A').await;
+    }
+    speaks.ask(&[&query("NOTIFY news, 'other'")]).await;
+    let other = hears.until(b'A').await;
+    for (said, sender) in [(&own, &hears), (&other, &speaks)] {
+        let note = said.iter().find(|message| message.tag == b'A').unwrap();
+        assert_eq!(&note.body[..4], sender.canceller().pid(), "{said:?}");
+    }
+    // Whoever speaks past the gate is known by the server's own number.
+    let sql = "SELECT pg_backend_pid()::text || pg_notify('news', 'past')::text";
+    let pid: i32 = house.truth(sql).await.unwrap().parse().unwrap();
+    let past = hears.until(b'A').await;
+    assert_eq!(past.last().unwrap().body[..4], pid.to_be_bytes());
+}
+
+#[tokio::test]
 async fn a_notification_that_comes_while_an_action_waits_comes_at_once_after_it() {
     let house = own_house("").await;
     let (mut hears, mut speaks) = two(&house).await;

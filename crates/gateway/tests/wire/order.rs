@@ -1,8 +1,8 @@
 //! What was sent before counts for what comes after, and what fails undoes what PostgreSQL would undo.
 
-use crate::shared::house;
-use crate::shared::raw::extended::{FLUSH, SYNC, bind, execute, parse, query, run, tags};
+use crate::shared::raw::extended::{FLUSH, SYNC, bind, bind_with, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
+use crate::shared::{house, own_house, reached};
 use crate::{items, score, scores};
 
 #[tokio::test]
@@ -44,6 +44,40 @@ async fn a_refusal_undoes_what_was_flushed_before_it() {
         assert_eq!(tags(&said), "12DCZ", "{what}: the session goes on: {said:?}");
     }
     assert_eq!(items(&house, 26).await, "1");
+}
+
+#[tokio::test]
+async fn a_write_that_is_flushed_between_its_bind_and_its_execute_reaches_the_server_when_it_is_executed() {
+    let house = own_house("").await;
+    let mut raw = Raw::login(&house).await;
+    let write = "INSERT INTO features.churn VALUES ($1::int, 0.5, now())";
+    assert_eq!(tags(&raw.ask(&[&parse("", write), &SYNC]).await), "1Z");
+    raw.send(&[bind_with("", "", b"9007005"), FLUSH.to_vec()].concat()).await;
+    assert_eq!(tags(&raw.until(b'2').await), "2");
+    let bound = async || {
+        let lines = reached(&house, "INSERT INTO features.churn").await;
+        lines.iter().filter(|line| line.contains(" bind ")).count()
+    };
+    assert_eq!(bound().await, 0, "nobody has judged it");
+    raw.send(&[execute("", 0), FLUSH.to_vec()].concat()).await;
+    assert_eq!(tags(&raw.until(b'C').await), "C");
+    assert_eq!(tags(&raw.ask(&[&SYNC]).await), "Z");
+    assert_eq!((bound().await, scores(&house, 9_007_005).await.as_str()), (1, "1"));
+    // What the server says to the Bind is heard at the Execute, and undoes nothing else.
+    raw.send(&[bind_with("", "", b"many"), FLUSH.to_vec()].concat()).await;
+    assert_eq!(tags(&raw.until(b'2').await), "2");
+    let said = raw.ask(&[&execute("", 0), &SYNC]).await;
+    assert_eq!((tags(&said).as_str(), sqlstate(&said).as_deref()), ("EZ", Some("22P02")), "{said:?}");
+    // Held at the Sync, it runs once, and its Bind is not told of again.
+    let delete = "DELETE FROM order_items WHERE id = $1::int";
+    assert_eq!(tags(&raw.ask(&[&parse("", delete), &SYNC]).await), "1Z");
+    raw.send(&[bind_with("", "", b"27"), FLUSH.to_vec()].concat()).await;
+    assert_eq!(tags(&raw.until(b'2').await), "2");
+    raw.send(&[execute("", 0), SYNC.to_vec()].concat()).await;
+    house.approve(&raw.held().await.id).await.unwrap();
+    let said = raw.until(b'Z').await;
+    assert_eq!(tags(&said).replace(['N', 'S'], ""), "CZ", "{said:?}");
+    assert_eq!(items(&house, 27).await, "0");
 }
 
 #[tokio::test]

@@ -95,6 +95,17 @@ async fn a_path_that_its_transaction_has_taken_back_is_not_believed() {
 }
 
 #[tokio::test]
+async fn every_name_of_the_one_encoding_passes_and_the_session_goes_on() {
+    let house = own_house("").await;
+    for name in ["UTF8", "utf-8", "UNICODE", "unicode"] {
+        let mut raw = Raw::login(&house).await;
+        let said = raw.ask(&[&query(&format!("SET client_encoding TO '{name}'"))]).await;
+        assert_eq!(sqlstate(&said), None, "{name}: {said:?}");
+        assert_eq!(cells(&raw.ask(&[&query("SELECT 'ü'")]).await), ["ü"], "{name}");
+    }
+}
+
+#[tokio::test]
 async fn what_values_mean_is_signed_with_the_statement() {
     let mut house = own_house("").await;
     let sql = "DELETE FROM orders WHERE created_at::date = '01/02/2020'";

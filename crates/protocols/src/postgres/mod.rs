@@ -6,6 +6,7 @@ pub mod changed;
 pub mod codec;
 pub mod copy_in;
 pub mod mask;
+pub mod pids;
 pub mod plan;
 pub mod reply;
 pub mod serve;

@@ -88,7 +88,10 @@ impl MaskPlan {
                 let mask = |field: &Field<'_>| {
                     let mask = match known_labels(&labels.known, field) {
                         Ok(set) => labels.wire_mask(&set, (field.table_oid, field.attnum)),
-                        Err(_) if *unknown_approved && field.attnum != 0 => WireMask::Clear,
+                        // Of a view that is known nobody can say what its whole row holds.
+                        Err(_) if *unknown_approved && (field.attnum != 0 || !is_known(labels, field)) => {
+                            WireMask::Clear
+                        }
                         // A whole row, or a column that appeared since: nothing of it may be seen.
                         Err(_) => WireMask::Null,
                     };
@@ -194,6 +197,10 @@ fn known_labels(known: &Known, field: &Field<'_>) -> Result<BTreeSet<Label>, Rep
             }
         }
     }
+}
+
+fn is_known(labels: &Labels, field: &Field<'_>) -> bool {
+    labels.known.facts().relations.contains_key(&field.table_oid)
 }
 
 fn is_table(known: &Known, oid: u32) -> bool {

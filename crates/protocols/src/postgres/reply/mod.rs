@@ -10,12 +10,14 @@ use super::codec::backend::{self, Backend, RowDescription, TAGS};
 use super::codec::write;
 use super::codec::{CodecError, HEADER_BYTES, Limits, TransactionStatus, frame_length};
 use super::mask::MaskError;
+use super::pids::Pids;
 use super::plan::Chunk;
 use crate::sql::{Analysis, Statement};
 use bytes::BytesMut;
 use countersign_core::token::Raw;
 use frames::{first_frames, names_free_text, run_length, scrubbed};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// The longest single message from the server that is buffered: one row, one piece of a COPY.
 pub const REPLY_BYTES_MAX: usize = 256 << 20;
@@ -47,6 +49,8 @@ pub enum ReplyError {
 /// The answers that are still due.
 pub struct Replies {
     queue: VecDeque<Expect>,
+    /// By which number clients know a session.
+    pids: Arc<Pids>,
     /// The server's transaction status.
     pub status: TransactionStatus,
     /// Kept back: the tag of a query whose effect is not permanent yet.
@@ -78,6 +82,7 @@ impl Default for Replies {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            pids: Arc::default(),
             status: TransactionStatus::Idle,
             kept: BytesMut::new(),
             finished: Vec::new(),
@@ -95,6 +100,11 @@ impl Default for Replies {
 }
 
 impl Replies {
+    /// Those of a session among others.
+    pub fn among(pids: Arc<Pids>) -> Self {
+        Self { pids, ..Self::default() }
+    }
+
     /// Notes that the server was asked.
     pub fn expect(&mut self, expect: Expect) {
         self.queue.push_back(expect);
@@ -176,7 +186,7 @@ impl Replies {
                 return Ok(());
             }
             b'A' => {
-                out.extend_from_slice(frame);
+                self.notification(frame, out);
                 return Ok(());
             }
             b'N' => {
@@ -213,6 +223,17 @@ impl Replies {
                 Ok(())
             }
             Some(Expect::Done { .. } | Expect::Ready { .. }) | None => Err(ReplyError::Unasked(tag.into())),
+        }
+    }
+
+    /// Writes a notification: its sender is named by the number that its client was told, as that client knows itself.
+    pub fn notification(&self, frame: &[u8], out: &mut BytesMut) {
+        let at = out.len() + HEADER_BYTES;
+        out.extend_from_slice(frame);
+        if let Some(sender) = out.get_mut(at..at + 4)
+            && let Some(told) = sender.try_into().ok().and_then(|pid| self.pids.told(i32::from_be_bytes(pid)))
+        {
+            sender.copy_from_slice(&told.to_be_bytes());
         }
     }
 

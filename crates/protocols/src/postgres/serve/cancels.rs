@@ -1,6 +1,7 @@
 //! Finds the connection that a cancel request means: withdraws what it waits for, or passes the signal on.
 
 use super::super::cancel::{CancelKey, CancelKeys, MintError, RANDOM_BYTES, SecretLength, SessionHandle};
+use super::super::pids::Pids;
 use super::super::upstream::{self, BackendKey};
 use super::accept::Shared;
 use std::collections::HashMap;
@@ -17,6 +18,8 @@ pub(super) struct CancelSignal {
     passing: Mutex<Passing>,
     passed: Notify,
     key: Mutex<Option<BackendKey>>,
+    told: i32,
+    pids: Arc<Pids>,
 }
 
 impl CancelSignal {
@@ -99,7 +102,13 @@ impl CancelSignal {
 
     /// How the server cancels what this connection runs.
     pub(super) fn set_key(&self, key: Option<BackendKey>) {
-        *self.key.lock().unwrap_or_else(PoisonError::into_inner) = key;
+        if let Some(key) = &key {
+            self.pids.begin(key.pid, self.told);
+        }
+        let before = std::mem::replace(&mut *self.key.lock().unwrap_or_else(PoisonError::into_inner), key);
+        if let Some(before) = before {
+            self.pids.end(before.pid, self.told);
+        }
     }
 }
 
@@ -132,6 +141,7 @@ impl Drop for OnItsWay {
 #[derive(Default)]
 pub(super) struct Cancels {
     inner: Mutex<Inner>,
+    pids: Arc<Pids>,
 }
 
 #[derive(Default)]
@@ -161,9 +171,15 @@ impl Cancels {
         inner.next += 1;
         let handle = SessionHandle(inner.next);
         let key = inner.keys.mint(random, length, handle)?;
-        let signal = Arc::new(CancelSignal::default());
+        let pids = Arc::clone(&self.pids);
+        let signal = Arc::new(CancelSignal { told: key.pid, pids, ..CancelSignal::default() });
         inner.signals.insert(handle, Arc::clone(&signal));
         Ok(CancelPlace { cancels: Arc::clone(self), handle, key, signal })
+    }
+
+    /// By which number clients know a session.
+    pub(super) fn pids(&self) -> Arc<Pids> {
+        Arc::clone(&self.pids)
     }
 
     /// What is to be cancelled at the server, if anything. A connection that waits for people is woken instead.
@@ -181,6 +197,7 @@ impl Cancels {
 
 impl Drop for CancelPlace {
     fn drop(&mut self) {
+        self.signal.set_key(None);
         let mut inner = self.cancels.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.keys.forget(&self.key);
         inner.signals.remove(&self.handle);

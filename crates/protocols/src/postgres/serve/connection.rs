@@ -191,6 +191,7 @@ impl Connection {
         session.begin(mode, &opened.own_settings);
         Some(Box::new(Self {
             snapshot: facts.current(),
+            replies: Replies::among(shared.cancels.pids()),
             shared,
             client: opened.client,
             inbuf: opened.inbuf,
@@ -200,7 +201,6 @@ impl Connection {
             given_back: None,
             upin: opened.leftover,
             upout: BytesMut::new(),
-            replies: Replies::default(),
             session,
             pipeline: Pipeline::default(),
             identity: opened.identity,
@@ -256,7 +256,7 @@ impl Connection {
                     }
                 }
                 read = self.server.read_buf(&mut self.upin) => {
-                    if read? == 0 {
+                    if read == 0 {
                         return Err(Ended::Server);
                     }
                     self.replies.take(&mut self.upin, &mut self.out)?;

@@ -149,7 +149,7 @@ impl Connection {
             stream.write_all(rest).await?;
             stream.flush().await?;
             while !self.replies.is_settled() {
-                if self.server.read_buf(&mut self.upin).await? == 0 {
+                if self.server.read_buf(&mut self.upin).await == 0 {
                     return Err(Ended::Server);
                 }
                 self.replies.take(&mut self.upin, &mut unheard)?;

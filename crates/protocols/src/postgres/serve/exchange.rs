@@ -90,12 +90,12 @@ impl Connection {
             let pending = self.upout.get(sent..).unwrap_or_default();
             tokio::select! {
                 biased;
-                moved = either(self.server.stream(), pending, &mut self.upin) => match moved? {
+                moved = either(self.server.stream(), pending, &mut self.upin) => match moved.map_err(lost)? {
                     Moved::Sent(0) | Moved::Received(0) => return Err(Ended::Server),
                     Moved::Sent(bytes) => {
                         sent += bytes;
                         if sent == self.upout.len() {
-                            self.server.stream().ok_or(Ended::Server)?.flush().await?;
+                            self.server.stream().ok_or(Ended::Server)?.flush().await.map_err(lost)?;
                         }
                     }
                     Moved::Received(_) => make_more_room(&mut self.upin),
@@ -182,8 +182,8 @@ impl Connection {
     /// Sends messages of our own over the connection that there is, and takes their answer.
     pub(super) async fn exchange(&mut self, messages: &[u8], until: Until) -> Result<Answer, Ended> {
         let stream = self.server.stream().ok_or(Ended::Server)?;
-        stream.write_all(messages).await?;
-        stream.flush().await?;
+        stream.write_all(messages).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
         let mut answer = Answer::default();
         let (mut bytes, mut closed) = (0, 0);
         loop {
@@ -223,14 +223,15 @@ impl Connection {
                         answer.status = Some(status);
                         return Ok(answer);
                     }
-                    Backend::ParameterStatus { .. } | Backend::NotificationResponse { .. } => {
-                        self.out.extend_from_slice(&message.bytes);
+                    Backend::ParameterStatus { .. } => self.out.extend_from_slice(&message.bytes),
+                    Backend::NotificationResponse { .. } => {
+                        self.replies.notification(&message.bytes, &mut self.out);
                     }
                     _ => {}
                 }
             }
             make_room(&mut self.upin);
-            if self.server.read_buf(&mut self.upin).await? == 0 {
+            if self.server.read_buf(&mut self.upin).await == 0 {
                 return Err(Ended::Server);
             }
         }
@@ -293,7 +294,8 @@ impl Connection {
         if cell(4) != "on" {
             return Err(Ended::State("standard_conforming_strings is off"));
         }
-        if cell(5) != "UTF8" {
+        // An old name of the same, which the server alone of all its names gives back as it was set.
+        if !matches!(cell(5), "UTF8" | "UNICODE") {
             return Err(Ended::State("client_encoding is not UTF8"));
         }
         if cell(6) != "origin" || cell(7) != "on" {
@@ -377,6 +379,12 @@ pub(super) enum Until {
 enum Moved {
     Sent(usize),
     Received(usize),
+}
+
+// Whatever ends a connection to the server, the client is told the same.
+fn lost(error: std::io::Error) -> Ended {
+    tracing::debug!(%error, "the connection to the server broke");
+    Ended::Server
 }
 
 // One step in either direction: a server that waits for us to read must not be kept from that by our own writing.

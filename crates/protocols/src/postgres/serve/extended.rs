@@ -13,6 +13,7 @@ use super::copying::copies_in;
 use super::exchange::OWN_NAME;
 use super::pipeline::Found;
 use super::run::{Decision, not_understood};
+use super::sending::Sending;
 use super::simple::ends_transaction;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
@@ -46,7 +47,7 @@ impl Connection {
                 self.pipeline.push_close(frame, named);
                 Ok(())
             }
-            Frontend::Flush => self.send(false).await,
+            Frontend::Flush => self.send(Sending::Flush).await,
             Frontend::Sync => self.sync().await,
             _ => Ok(()),
         }
@@ -57,7 +58,7 @@ impl Connection {
         // another text under a name than the gate does.
         let taken = self.find_prepared(parse.name).is_some() && !parse.name.is_empty();
         if taken || parse.name == OWN_NAME {
-            return self.error("42P05", "prepared statement already exists").await;
+            return self.error("42P05", &format!("{} already exists", statement_words(parse.name))).await;
         }
         if !self.session.may_keep(parse.sql, parse.param_types.len()) {
             let refusal = Refusal::Limit { name: "prepared_max", value: PREPARED_MAX as u64 };
@@ -83,7 +84,7 @@ impl Connection {
 
     async fn bind(&mut self, bind: &Bind<'_>, frame: Bytes) -> Result<(), Ended> {
         if self.find_prepared(bind.statement).is_none() {
-            return self.error("26000", "prepared statement does not exist").await;
+            return self.no_such_statement(bind.statement).await;
         }
         if self.session.portals.len() + self.pipeline.portals() > PORTALS_MAX {
             let refusal = Refusal::Limit { name: "portals_max", value: PORTALS_MAX as u64 };
@@ -131,6 +132,9 @@ impl Connection {
             return Ok(None);
         }
         let prepared = Prepared { epoch, ..prepared };
+        // The client reads rows as it was told at first: where they would be others now the server says so to this
+        // question, as it would to the Bind, and nothing behind it is done.
+        self.pipeline.push(describe(Named::Statement(name))?, Expect::Describe { show: false });
         let (mut close, mut parse) = (BytesMut::new(), BytesMut::new());
         write_frontend::close(&mut close, Named::Statement(name))?;
         write_frontend::parse(&mut parse, name, &prepared.sql, &prepared.param_types)?;
@@ -140,8 +144,10 @@ impl Connection {
 
     async fn describe(&mut self, named: Named<'_>, frame: Bytes) -> Result<(), Ended> {
         // Of a portal the server itself says whether there is one: cursors of SQL are portals too, and drivers ask.
-        if matches!(named, Named::Statement(name) if self.find_prepared(name).is_none()) {
-            return self.error("26000", "prepared statement does not exist").await;
+        if let Named::Statement(name) = named
+            && self.find_prepared(name).is_none()
+        {
+            return self.no_such_statement(name).await;
         }
         self.pipeline.push(frame, Expect::Describe { show: true });
         Ok(())
@@ -149,7 +155,7 @@ impl Connection {
 
     async fn execute(&mut self, execute: Execute<'_>, frame: Bytes) -> Result<(), Ended> {
         let Some(found) = self.find_portal(execute.portal) else {
-            return self.error("34000", "portal does not exist").await;
+            return self.error("34000", &format!("portal \"{}\" does not exist", execute.portal)).await;
         };
         let action = ClientAction::of_portal(found.portal());
         let decision = self.decide(&action).await?;
@@ -194,7 +200,7 @@ impl Connection {
         if !described && matches!(plan, MaskPlan::Projection { .. } | MaskPlan::Unlabelled(_)) {
             // The mask is built from the server's own description of this very portal, and where nothing is masked
             // that description must not name anything labelled.
-            self.pipeline.push(own_describe(portal)?, Expect::Describe { show: false });
+            self.pipeline.push(describe(Named::Portal(portal))?, Expect::Describe { show: false });
         }
         self.commit_sent |= ends_transaction(&analysis);
         let rows = Rows::new(execution, plan, false, (&analysis, &action.text, self.epoch()));
@@ -204,7 +210,7 @@ impl Connection {
         }
         if copies_in(&analysis) {
             // The client waits for the server's word before it sends anything else that counts.
-            return self.send(false).await;
+            return self.send(Sending::Ahead).await;
         }
         Ok(())
     }
@@ -251,6 +257,10 @@ impl Connection {
         }
     }
 
+    async fn no_such_statement(&mut self, name: &str) -> Result<(), Ended> {
+        self.error("26000", &format!("{} does not exist", statement_words(name))).await
+    }
+
     pub(super) async fn error(&mut self, code: &str, message: &str) -> Result<(), Ended> {
         if !self.stop_pipeline().await? {
             return Ok(());
@@ -277,8 +287,16 @@ impl Connection {
     }
 }
 
-fn own_describe(portal: &str) -> Result<Bytes, Ended> {
+fn describe(named: Named<'_>) -> Result<Bytes, Ended> {
     let mut out = BytesMut::new();
-    write_frontend::describe(&mut out, Named::Portal(portal))?;
+    write_frontend::describe(&mut out, named)?;
     Ok(out.freeze())
+}
+
+/// As the server calls it: drivers look for these very words.
+fn statement_words(name: &str) -> String {
+    match name {
+        "" => "unnamed prepared statement".to_owned(),
+        name => format!("prepared statement \"{name}\""),
+    }
 }

@@ -78,6 +78,8 @@ pub(super) struct Facts {
 struct Doubt {
     /// Changes that are being committed by way of this gate.
     changes: u32,
+    /// Statements under way that may change something and commit it by themselves.
+    running: u32,
     /// Changes that ever were.
     begun: u64,
     /// The catalogue has changed, or could not be looked at, and was not read since.
@@ -92,6 +94,17 @@ pub(super) struct Change {
 impl Drop for Change {
     fn drop(&mut self) {
         self.doubt.send_modify(|doubt| doubt.changes = doubt.changes.saturating_sub(1));
+    }
+}
+
+/// A statement that may change something and commits by itself; over when dropped.
+pub(super) struct Running {
+    doubt: Arc<watch::Sender<Doubt>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.doubt.send_modify(|doubt| doubt.running = doubt.running.saturating_sub(1));
     }
 }
 
@@ -126,6 +139,17 @@ impl Facts {
         Change { doubt: Arc::clone(&self.doubt) }
     }
 
+    /// From now on everybody looks again before anything is judged, until it is over and was read. Nobody waits for it:
+    /// it may take long.
+    pub(super) fn begin_running(&self) -> Running {
+        self.doubt.send_modify(|doubt| {
+            doubt.running += 1;
+            doubt.begun += 1;
+            doubt.unread = true;
+        });
+        Running { doubt: Arc::clone(&self.doubt) }
+    }
+
     /// What is known now.
     pub(super) async fn refreshed(&self) -> Result<Arc<Snapshot>, FactsError> {
         let (sender, answer) = oneshot::channel();
@@ -135,8 +159,10 @@ impl Facts {
 
     /// Reads the facts for the first time and keeps them from then on.
     pub(super) async fn keep(config: UpstreamConfig, catalogue: Arc<Catalogue>) -> Result<Self, FactsError> {
-        let mut reader = Reader { upstream: upstream::connect(&config).await?, config, epoch: 0, catalogue };
-        let (print, known) = reader.read().await?;
+        let (upstream, lasting) = (upstream::connect(&config).await?, Lasting::default());
+        let mut reader = Reader { upstream, lasting, config, epoch: 0, catalogue };
+        let print = reader.fingerprint().await?;
+        let known = reader.read().await?;
         let (sender, current) = watch::channel(Arc::new(known));
         let (refresh, requests) = mpsc::channel(64);
         let doubt = Arc::new(watch::Sender::new(Doubt::default()));
@@ -151,8 +177,7 @@ impl Facts {
 /// They cannot be had.
 pub async fn load(config: &UpstreamConfig) -> Result<ServerFacts, FactsError> {
     let mut upstream = upstream::connect(config).await?;
-    let (_, facts) = read(&mut upstream).await?;
-    Ok(facts)
+    read(&mut upstream, &mut Lasting::default()).await
 }
 
 /// What a session of this role is when it begins, for commands: the server may give a role a path of its own.
@@ -173,24 +198,34 @@ pub async fn load_fresh_session(config: &UpstreamConfig) -> Result<SessionState,
 
 struct Reader {
     upstream: Upstream,
+    lasting: Lasting,
     config: UpstreamConfig,
     epoch: u64,
     catalogue: Arc<Catalogue>,
 }
 
+/// What came with the server, as it was read last over this connection, and the fingerprint that it was read under.
+#[derive(Default)]
+struct Lasting {
+    print: Option<String>,
+    tables: BTreeMap<&'static str, Table>,
+}
+
 impl Reader {
-    async fn read(&mut self) -> Result<(String, Snapshot), FactsError> {
-        let (print, facts) = read(&mut self.upstream).await?;
+    async fn read(&mut self) -> Result<Snapshot, FactsError> {
+        let facts = read(&mut self.upstream, &mut self.lasting).await?;
         self.epoch += 1;
         let known = Known::new(Arc::new(facts), Arc::clone(&self.catalogue));
-        Ok((print, Snapshot { known: Arc::new(known), epoch: self.epoch }))
+        Ok(Snapshot { known: Arc::new(known), epoch: self.epoch })
     }
 
     async fn fingerprint(&mut self) -> Result<String, FactsError> {
-        fingerprint(&mut self.upstream).await
+        fingerprint(&mut self.upstream, sql_facts::fingerprint_query()).await
     }
 
     async fn reconnect(&mut self) {
+        // Another server may answer.
+        self.lasting = Lasting::default();
         match upstream::connect(&self.config).await {
             Ok(upstream) => self.upstream = upstream,
             Err(error) => tracing::warn!(%error, "the server's catalogue cannot be read"),
@@ -262,33 +297,50 @@ async fn update(
         current.send_replace(Arc::new(snapshot));
     }
     // A change whose commit began meanwhile may not have been seen: it is read at its end.
-    doubt.send_modify(|doubt| doubt.unread = doubt.changes > 0 || doubt.begun != begun);
+    doubt.send_modify(|doubt| {
+        doubt.unread = doubt.changes > 0 || doubt.running > 0 || doubt.begun != begun;
+    });
     Ok(())
 }
 
 async fn look_again(reader: &mut Reader, print: &mut String) -> Result<Option<Snapshot>, FactsError> {
-    if reader.fingerprint().await? == *print {
+    // The fingerprint first: what changes between the two is then seen by the next look.
+    let now = reader.fingerprint().await?;
+    if now == *print {
         return Ok(None);
     }
-    let (new_print, known) = reader.read().await?;
-    *print = new_print;
+    let known = reader.read().await?;
+    *print = now;
     Ok(Some(known))
 }
 
-async fn read(upstream: &mut Upstream) -> Result<(String, ServerFacts), FactsError> {
-    // The fingerprint first: what changes between the two is then seen by the next look.
-    let print = fingerprint(upstream).await?;
+async fn read(upstream: &mut Upstream, lasting: &mut Lasting) -> Result<ServerFacts, FactsError> {
     query(upstream, sql_facts::SETUP).await?;
-    let mut rows = BTreeMap::new();
-    for (name, sql) in sql_facts::QUERIES {
-        rows.insert(*name, query(upstream, sql).await?);
+    let server = Some(fingerprint(upstream, sql_facts::SERVER_FINGERPRINT).await?);
+    if lasting.print != server {
+        // Half of it under the old fingerprint must not be taken for the whole.
+        lasting.print = None;
+        for (name, sql, _) in sql_facts::LASTING {
+            lasting.tables.insert(name, query(upstream, sql).await?);
+        }
+        lasting.print = server;
     }
-    let facts = ServerFacts::build(&rows).map_err(|e| FactsError::Build(e.to_string()))?;
-    Ok((print, facts))
+    let mut rows: BTreeMap<&str, Table> = BTreeMap::new();
+    for (name, sql) in sql_facts::QUERIES {
+        let (mut table, besides) = match sql_facts::LASTING.iter().find(|(lasts, ..)| lasts == name) {
+            Some((_, _, besides)) => (lasting.tables.get(name).cloned().unwrap_or_default(), *besides),
+            None => (Table::new(), Some(*sql)),
+        };
+        if let Some(sql) = besides {
+            table.append(&mut query(upstream, sql).await?);
+        }
+        rows.insert(name, table);
+    }
+    ServerFacts::build(&rows).map_err(|e| FactsError::Build(e.to_string()))
 }
 
-async fn fingerprint(upstream: &mut Upstream) -> Result<String, FactsError> {
-    let rows = query(upstream, sql_facts::fingerprint_query()).await?;
+async fn fingerprint(upstream: &mut Upstream, sql: &str) -> Result<String, FactsError> {
+    let rows = query(upstream, sql).await?;
     let cells = rows.into_iter().flatten().map(Option::unwrap_or_default);
     Ok(cells.collect::<Vec<_>>().join("\u{1f}"))
 }

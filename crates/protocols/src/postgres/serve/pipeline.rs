@@ -6,7 +6,7 @@ use super::super::codec::frontend::{self, Frontend, Named};
 use super::super::codec::write::{self, Bare};
 use super::super::codec::{CodecError, HEADER_BYTES, RawMessage, write_frontend};
 use super::super::reply::{Expect, Then};
-use super::super::session::{Portal, Prepared, leaves_no_trace, shifts_meaning};
+use super::super::session::{Portal, Prepared, defines, leaves_no_trace, shifts_meaning};
 use super::held::Forward;
 use crate::sql::Analysis;
 use bytes::{Bytes, BytesMut};
@@ -37,9 +37,13 @@ pub(super) struct Pipeline {
     shifts: bool,
     // It does more than read.
     does_more: bool,
+    // It may define something.
+    defines: bool,
     // What names mean to what comes next, once the server confirms it.
     prepared: HashMap<String, Option<Prepared>>,
     portals: HashMap<String, Option<Tentative>>,
+    // A Bind that the client is told of before the server is.
+    kept_back: Option<Queued>,
 }
 
 /// One message that was gathered, and what it is answered with.
@@ -153,10 +157,35 @@ impl Pipeline {
         }
     }
 
+    /// Keeps the Bind at this place back, where it is the last message. False where it is not.
+    pub(super) fn keep_back(&mut self, at: usize) -> bool {
+        if at + 1 != self.queue.len() {
+            return false;
+        }
+        self.kept_back = self.queue.pop();
+        self.bytes -= self.kept_back.as_ref().map_or(0, |bind| bind.frame.len());
+        true
+    }
+
+    /// What was kept back, if anything.
+    pub(super) fn take_kept_back(&mut self) -> Option<Queued> {
+        self.kept_back.take()
+    }
+
+    /// Gathers a Bind again that was kept back, and that the client was told of meanwhile.
+    pub(super) fn push_kept_back(&mut self, bind: Queued) {
+        let Expect::Done { then: Then::Bound(name, portal), .. } = bind.expect else { return };
+        self.push_bind(bind.frame, name, portal);
+        if let Some(Queued { expect: Expect::Done { show, .. }, .. }) = self.queue.last_mut() {
+            *show = false;
+        }
+    }
+
     /// Gathers an Execute that was allowed.
     pub(super) fn push_execute(&mut self, frame: Bytes, expect: Expect, analysis: &Analysis) {
         self.does_more |= !analysis.statements.iter().all(leaves_no_trace);
         self.shifts |= analysis.statements.iter().any(shifts_meaning);
+        self.defines |= analysis.statements.iter().any(defines);
         self.push(frame, expect);
     }
 
@@ -219,6 +248,11 @@ impl Pipeline {
         self.does_more
     }
 
+    /// Whether something that was gathered may define something.
+    pub(super) const fn may_define(&self) -> bool {
+        self.defines
+    }
+
     /// Whether nothing but questions about it stands between the Bind of this portal and here.
     pub(super) fn stands_alone(&self, portal: &str, statement: &str) -> bool {
         let at = self.portals.get(portal).and_then(Option::as_ref).map(|tentative| tentative.at);
@@ -246,6 +280,7 @@ impl Pipeline {
         self.bytes = 0;
         self.shifts = false;
         self.does_more = false;
+        self.defines = false;
         self.prepared.clear();
         self.portals.clear();
         std::mem::take(&mut self.queue)
@@ -262,6 +297,7 @@ impl Pipeline {
     pub(super) fn clear(&mut self) {
         let _ = self.take();
         self.pending = None;
+        self.kept_back = None;
         self.open = false;
     }
 
@@ -311,11 +347,18 @@ impl Found {
 }
 
 impl Pending {
+    // The client was told of its Bind.
+    fn is_told(&self) -> bool {
+        matches!(self.own.first().map(|bind| &bind.expect), Some(Expect::Done { show: false, .. }))
+    }
+
     /// What the server says to its messages up to the one that runs it, where that is a COPY: it has no parameters and
     /// returns no rows.
     pub(super) fn greeting_of_copy(&self) -> Result<BytesMut, CodecError> {
         let mut out = BytesMut::new();
-        write::bare(&mut out, Bare::BindComplete);
+        if !self.is_told() {
+            write::bare(&mut out, Bare::BindComplete);
+        }
         for queued in self.own.iter().skip(1) {
             if queued.frame.get(HEADER_BYTES) == Some(&b'S') {
                 write::parameter_description(&mut out, &[])?;
@@ -336,7 +379,7 @@ impl Pending {
         let done = |tag, show| Expect::Done { tag, show, then: Then::Nothing };
         // Whoever was told to send data was told the rest before.
         let show = self.action.data.is_none();
-        let mut expect = vec![done(b'1', false), done(b'2', show)];
+        let mut expect = vec![done(b'1', false), done(b'2', show && !self.is_told())];
         write_frontend::parse(&mut out, "", &statement.sql, &statement.param_types)?;
         write_frontend::bind(&mut out, "", "", &bind.param_formats, &bind.params, &bind.result_formats)?;
         for queued in self.own.iter().skip(1) {

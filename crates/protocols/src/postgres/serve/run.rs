@@ -7,6 +7,7 @@ use super::super::session::{Mode, defines};
 use super::super::written;
 use super::connection::{Connection, Ended};
 use super::exchange::{Answer, OWN_NAME};
+use super::facts::Running;
 use super::settings::PreviewMode;
 use crate::sql::parser::Question;
 use crate::sql::session::TempObjects;
@@ -139,6 +140,12 @@ impl Connection {
     /// Begins to commit what may be a change of definitions: until its end is among the facts, nobody else is judged.
     pub(super) fn begin_change(&mut self) {
         self.changing.get_or_insert_with(|| self.facts.begin_change());
+    }
+
+    /// What is to be sent may define something and commit it by itself: until it is over everybody looks again before
+    /// anything is judged.
+    pub(super) fn running_change(&self, defines: bool) -> Option<Running> {
+        defines.then(|| self.facts.begin_running())
     }
 
     /// Whoever waits goes on, with facts that are read after the change.

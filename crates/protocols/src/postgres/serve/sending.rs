@@ -2,6 +2,7 @@
 //! people is held at Sync; what is refused takes everything after the last Sync with it.
 
 use super::super::action::ClientAction;
+use super::super::codec::write::Bare;
 use super::super::codec::{TransactionStatus, write, write_frontend};
 use super::super::reply::Expect;
 use super::super::session::leaves_no_trace;
@@ -13,6 +14,17 @@ use super::pipeline::Pending;
 use super::run::Decision;
 use super::simple::ends_transaction;
 use countersign_core::refusal::Refusal;
+
+/// Why what was gathered is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sending {
+    /// The client's Sync.
+    Sync,
+    /// The client's Flush: it waits for answers before it goes on.
+    Flush,
+    /// What comes next depends on it.
+    Ahead,
+}
 
 /// Which Sync of the client's is answered after an action that was held at one.
 #[derive(PartialEq, Eq)]
@@ -31,17 +43,34 @@ impl Connection {
         if self.pipeline.pending.is_some() {
             self.refuse_pending("other messages follow it before Sync").await?;
         } else if !self.pipeline.has_nothing_gathered() {
-            self.send(false).await?;
+            self.send(Sending::Ahead).await?;
         }
         Ok(!self.pipeline.skipping)
     }
 
     /// Sends what was gathered; with Sync or without.
-    pub(super) async fn send(&mut self, sync: bool) -> Result<(), Ended> {
-        if !self.judge_gathered().await? {
+    pub(super) async fn send(&mut self, why: Sending) -> Result<(), Ended> {
+        if !self.judge_gathered(why).await? {
             return Ok(());
         }
+        let kept_back = self.pipeline.take_kept_back();
+        if kept_back.is_none() || !self.pipeline.has_nothing_gathered() {
+            self.send_judged(why == Sending::Sync).await?;
+        }
+        if let (Some(bind), false) = (kept_back, self.pipeline.skipping) {
+            write::bare(&mut self.out, Bare::BindComplete);
+            self.pipeline.push_kept_back(bind);
+            self.flush_client().await?;
+        }
+        Ok(())
+    }
+
+    async fn send_judged(&mut self, sync: bool) -> Result<(), Ended> {
         self.resume_if_suspended().await?;
+        // A Sync ends the implicit transaction in which something was defined before.
+        let ends = sync && self.session.status == TransactionStatus::Idle;
+        let in_doubt = ends && self.session.state.definitions_in_doubt;
+        let running = self.running_change(in_doubt || self.pipeline.may_define());
         self.enqueue_all()?;
         if sync {
             write_frontend::sync(&mut self.upout);
@@ -50,13 +79,14 @@ impl Connection {
             write_frontend::flush(&mut self.upout);
         }
         let failed = self.drive_pipeline(sync).await?;
+        drop(running);
         self.pipeline.skipping = failed && !sync;
         Ok(())
     }
 
     /// Judges each Bind that was not executed: planning may run code, so it is judged like an execution. False where
-    /// one of them is refused.
-    async fn judge_gathered(&mut self) -> Result<bool, Ended> {
+    /// one of them is refused. One behind which the client waits before it executes it is kept back up to then.
+    async fn judge_gathered(&mut self, why: Sending) -> Result<bool, Ended> {
         let mut from = 0;
         while let Some((at, portal)) = self.pipeline.next_unjudged(from) {
             let refusal = match self.decide(&ClientAction::of_portal(&portal)).await? {
@@ -67,6 +97,11 @@ impl Connection {
                     None
                 }
                 Decision::Refuse(refusal) | Decision::Unreadable(refusal) => Some(refusal),
+                Decision::Allow(..) | Decision::Hold(..)
+                    if why == Sending::Flush && self.pipeline.keep_back(at) =>
+                {
+                    return Ok(true);
+                }
                 // It is not recorded before it is executed, and there are more ways to run a portal than Execute.
                 Decision::Allow(..) | Decision::Hold(..) => {
                     let why = "it is bound without being executed before Sync or Flush".to_owned();
@@ -98,7 +133,7 @@ impl Connection {
             self.pipeline.clear();
             return self.flush_client().await;
         }
-        self.send(true).await?;
+        self.send(Sending::Sync).await?;
         if self.pipeline.skipping {
             // A Bind that nobody had executed was refused.
             return self.end_skipping().await;
@@ -183,7 +218,7 @@ impl Connection {
         if self.pipeline.is_empty() {
             return Ok(true);
         }
-        if !self.judge_gathered().await? {
+        if !self.judge_gathered(Sending::Ahead).await? {
             return Ok(false);
         }
         self.resume_if_suspended().await?;

@@ -60,10 +60,14 @@ impl Server {
         self.stream.as_mut()
     }
 
-    /// Reads what the server sends; waits for ever where there is no connection. Cancel-safe.
-    pub(super) async fn read_buf(&mut self, into: &mut BytesMut) -> std::io::Result<usize> {
+    /// Reads what the server sends; waits for ever where there is no connection. A connection that was reset is at its
+    /// end, as one that was closed. Cancel-safe.
+    pub(super) async fn read_buf(&mut self, into: &mut BytesMut) -> usize {
         match &mut self.stream {
-            Some(stream) => stream.read_buf(into).await,
+            Some(stream) => stream.read_buf(into).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "the connection to the server broke");
+                0
+            }),
             None => std::future::pending().await,
         }
     }

@@ -5,6 +5,7 @@ use super::super::codec::frontend::Named;
 use super::super::codec::write::{self, Report, Severity};
 use super::super::codec::{TransactionStatus, write_frontend};
 use super::super::reply::{Expect, Rows, Then};
+use super::super::session::defines;
 use super::super::wording;
 use super::connection::{Connection, Ended};
 use super::copying::{Kept, copies_in};
@@ -149,7 +150,9 @@ impl Connection {
             }
         }
         self.replies.expect(Expect::Rows(Box::new(rows)));
+        let running = self.running_change(analysis.statements.iter().any(defines));
         self.drive().await?;
+        drop(running);
         self.pipeline.open = false;
         self.replies.failed = false;
         self.learn();

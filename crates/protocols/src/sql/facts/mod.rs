@@ -7,7 +7,7 @@ mod queries;
 mod types;
 
 pub use build::FactsError;
-pub use queries::{FINGERPRINT, FIRST_USER_OID, QUERIES, SETUP};
+pub use queries::{FINGERPRINT, FIRST_USER_OID, LASTING, QUERIES, SERVER_FINGERPRINT, SETUP};
 pub use types::{TypeClass, TypeFact};
 
 use countersign_core::action::TableName;

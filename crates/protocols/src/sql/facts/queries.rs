@@ -10,6 +10,49 @@ pub const SETUP: &str = "SET search_path TO ''; SET lock_timeout TO '2s'; SET st
 /// Objects with an OID below this come with the server (`FirstNormalObjectId`).
 pub const FIRST_USER_OID: u32 = 16384;
 
+/// Columns of some relations.
+macro_rules! columns {
+    ($of:literal) => {
+        concat!(
+            "SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text, \
+         pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated::text \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE ",
+            $of,
+            " AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p','v','m','f','S') \
+         AND n.nspname !~ '^pg_(toast|temp)' ORDER BY a.attrelid, a.attnum",
+        )
+    };
+}
+
+/// Some types.
+macro_rules! types {
+    ($of:literal) => {
+        concat!(
+            "SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text, t.typelem::text, \
+         t.typbasetype::text, t.typrelid::text, EXISTS (SELECT FROM pg_catalog.pg_constraint c \
+         WHERE c.contypid = t.oid)::text FROM pg_catalog.pg_type t \
+         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+         WHERE ",
+            $of,
+            " AND n.nspname !~ '^pg_(toast|temp)' ORDER BY t.oid",
+        )
+    };
+}
+
+/// Functions that came with the server.
+const FUNCTIONS_SYSTEM: &str = "SELECT n.nspname::text, p.proname::text, max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 \
+     END)::text, max(CASE p.prokind WHEN 'a' THEN 2 WHEN 'p' THEN 3 ELSE 0 END)::text, \
+     bool_or(p.proretset)::text, pg_catalog.string_agg(DISTINCT (p.pronargs - p.pronargdefaults)::text || '-' || \
+     CASE WHEN p.provariadic <> 0 THEN 100 ELSE p.pronargs END::text, ' ') \
+     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
+     WHERE p.oid < 16384 AND n.nspname IN ('pg_catalog', 'information_schema') GROUP BY 1, 2 ORDER BY 1, 2";
+
+/// Operators that came with the server.
+const OPERATORS_SYSTEM: &str = "SELECT oprname::text, bool_or(oprleft = 0)::text, bool_or(oprleft <> 0)::text \
+     FROM pg_catalog.pg_operator WHERE oid < 16384 GROUP BY 1 ORDER BY 1";
+
 /// Each query under the name by which [`super::ServerFacts::build`] expects its rows.
 pub const QUERIES: &[(&str, &str)] = &[
     (
@@ -32,15 +75,7 @@ pub const QUERIES: &[(&str, &str)] = &[
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r','p','v','m','f','S') AND n.nspname !~ '^pg_(toast|temp)' ORDER BY c.oid",
     ),
-    (
-        "columns",
-        "SELECT a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text, \
-         pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated::text \
-         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r','p','v','m','f','S') \
-         AND n.nspname !~ '^pg_(toast|temp)' ORDER BY a.attrelid, a.attnum",
-    ),
+    ("columns", columns!("true")),
     (
         "keys",
         "SELECT i.indrelid::text, i.indkey::text, i.indnkeyatts::text FROM pg_catalog.pg_index i \
@@ -116,7 +151,8 @@ pub const QUERIES: &[(&str, &str)] = &[
     ),
     (
         "code",
-        "SELECT DISTINCT k.rel::text, k.place FROM ( \
+        // Made once: without statistics a planner would make it again for each row of the other side.
+        "WITH k(rel, place, class, id) AS MATERIALIZED ( \
          SELECT polrelid, 'read', 'pg_catalog.pg_policy'::pg_catalog.regclass, oid FROM pg_catalog.pg_policy \
          UNION ALL SELECT conrelid, 'write', 'pg_catalog.pg_constraint'::pg_catalog.regclass, oid \
          FROM pg_catalog.pg_constraint WHERE conrelid <> 0 \
@@ -132,7 +168,7 @@ pub const QUERIES: &[(&str, &str)] = &[
          UNION ALL SELECT a.attrelid, 'write', 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid \
          FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
          WHERE t.oid >= 16384 AND t.typtype = 'd' AND a.attnum > 0 AND NOT a.attisdropped \
-         ) k(rel, place, class, id) JOIN pg_catalog.pg_depend d ON d.classid = k.class AND d.objid = k.id \
+         ) SELECT DISTINCT k.rel::text, k.place FROM k JOIN pg_catalog.pg_depend d ON d.classid = k.class AND d.objid = k.id \
          WHERE d.refobjid >= 16384 AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, \
          'pg_catalog.pg_operator'::pg_catalog.regclass, 'pg_catalog.pg_cast'::pg_catalog.regclass, \
          'pg_catalog.pg_opclass'::pg_catalog.regclass) \
@@ -147,26 +183,14 @@ pub const QUERIES: &[(&str, &str)] = &[
          FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
          WHERE p.oid >= 16384 OR n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY p.oid",
     ),
-    (
-        "functions_system",
-        "SELECT n.nspname::text, p.proname::text, max(CASE p.provolatile WHEN 'v' THEN 2 WHEN 's' THEN 1 ELSE 0 \
-         END)::text, max(CASE p.prokind WHEN 'a' THEN 2 WHEN 'p' THEN 3 ELSE 0 END)::text, \
-         bool_or(p.proretset)::text, pg_catalog.string_agg(DISTINCT (p.pronargs - p.pronargdefaults)::text || '-' || \
-         CASE WHEN p.provariadic <> 0 THEN 100 ELSE p.pronargs END::text, ' ') \
-         FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace \
-         WHERE p.oid < 16384 AND n.nspname IN ('pg_catalog', 'information_schema') GROUP BY 1, 2 ORDER BY 1, 2",
-    ),
+    ("functions_system", FUNCTIONS_SYSTEM),
     (
         "operators_user",
         "SELECT n.nspname::text, o.oprname::text, o.oprleft::text, o.oprright::text FROM pg_catalog.pg_operator o \
          JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace \
          WHERE o.oid >= 16384 OR n.nspname <> 'pg_catalog' ORDER BY o.oid",
     ),
-    (
-        "operators_system",
-        "SELECT oprname::text, bool_or(oprleft = 0)::text, bool_or(oprleft <> 0)::text \
-         FROM pg_catalog.pg_operator WHERE oid < 16384 GROUP BY 1 ORDER BY 1",
-    ),
+    ("operators_system", OPERATORS_SYSTEM),
     (
         "casts_user",
         "SELECT castsource::text, casttarget::text FROM pg_catalog.pg_cast \
@@ -214,15 +238,32 @@ pub const QUERIES: &[(&str, &str)] = &[
          UNION SELECT rngmultitypid::text, rngsubtype::text FROM pg_catalog.pg_range WHERE rngtypid >= 16384 \
          ORDER BY 1, 2",
     ),
-    (
-        "types",
-        "SELECT t.oid::text, n.nspname::text, t.typname::text, t.typtype::text, t.typelem::text, \
-         t.typbasetype::text, t.typrelid::text, EXISTS (SELECT FROM pg_catalog.pg_constraint c \
-         WHERE c.contypid = t.oid)::text FROM pg_catalog.pg_type t \
-         JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
-         WHERE n.nspname !~ '^pg_(toast|temp)' ORDER BY t.oid",
-    ),
+    ("types", types!("true")),
 ];
+
+/// Queries of which rows are about what came with the server, and so stay as they are: under its name what is read again
+/// only when [`SERVER_FINGERPRINT`] differs, and what is read each time besides. Both together are the query's rows.
+pub const LASTING: &[(&str, &str, Option<&str>)] = &[
+    ("columns", columns!("a.attrelid < 16384"), Some(columns!("a.attrelid >= 16384"))),
+    ("functions_system", FUNCTIONS_SYSTEM, None),
+    ("operators_system", OPERATORS_SYSTEM, None),
+    ("types", types!("t.oid < 16384"), Some(types!("t.oid >= 16384"))),
+];
+
+/// One row, one value. Every change of a row gives it a newer `xmin`, so it differs once what came with the server was
+/// changed.
+pub const SERVER_FINGERPRINT: &str = "SELECT pg_catalog.current_setting('server_version_num') || ' ' \
+|| pg_catalog.string_agg(s, ',') FROM ( \
+SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_proc WHERE oid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_operator WHERE oid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_class WHERE oid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_attribute \
+WHERE attrelid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_type WHERE oid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_namespace WHERE oid < 16384 \
+UNION ALL SELECT count(*)::text || ':' || sum(xmin::text::bigint)::text FROM pg_catalog.pg_constraint \
+WHERE contypid BETWEEN 1 AND 16383 \
+) AS parts(s)";
 
 /// One row, one value. When it differs from the one taken with the facts, the facts are to be taken again.
 pub const FINGERPRINT: &str = "SELECT pg_catalog.md5(pg_catalog.string_agg(s, ',')) FROM ( \

@@ -25,7 +25,7 @@ const NEEDS: &[(&str, &[&str])] = &[
 /// The geometric types, which `geometry` joins with each other.
 const GEOMETRY: &[&str] = &["point", "lseg", "line", "box", "path", "polygon", "circle"];
 /// Files that most later ones expect to have run.
-const INDEXED: &str = "create_index";
+pub(super) const INDEXED: &str = "create_index";
 /// From this one on.
 const FIRST_INDEXED: &str = "create_aggregate";
 

@@ -1,17 +1,24 @@
 //! PostgreSQL's own regression files, each once direct and once through a gate that allows everything, in a fresh
 //! database each time, their whole outputs compared. Knows no message of the protocol.
 
-use std::path::PathBuf;
-use std::time::Instant;
+mod differ;
+mod known;
+mod outputs;
+mod schedule;
+mod source;
+mod stage;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use countersign_sim::scratch::Folder;
 
-use super::differ::{Hunk, compare};
-use super::known::{Judged, Known};
-use super::schedule::{self, File};
-use super::source;
-use super::stage::{Stage, Way};
+use super::open_gate::Way;
+use differ::Hunk;
+use known::{Judged, Known};
+use outputs::Outputs;
+use schedule::File;
+use stage::Stage;
 
 /// How many hunks are shown of a file that differs where the list knows nothing of it.
 const SHOWN_HUNKS_MAX: usize = 12;
@@ -25,8 +32,10 @@ pub(super) struct Extent {
     files: Vec<String>,
     /// Of those one part of several, counted from one.
     part: Option<(usize, usize)>,
-    /// Where outputs stay for people to look at.
-    keep: Option<PathBuf>,
+    /// What was compared before with the same gate is not run again.
+    resume: bool,
+    /// After so many no other file is begun.
+    minutes: Option<u64>,
 }
 
 impl Extent {
@@ -35,7 +44,11 @@ impl Extent {
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--keep" => extent.keep = Some(words.next().context("`--keep` wants a folder")?.into()),
+                "--resume" => extent.resume = true,
+                "--minutes" => {
+                    let minutes = words.next().context("`--minutes` wants a number")?;
+                    extent.minutes = Some(minutes.parse().context("`--minutes` wants a number")?);
+                }
                 "--part" => extent.part = Some(part(words.next().context("`--part` wants N/M")?)?),
                 flag if flag.starts_with("--") => bail!("unknown argument `{flag}`"),
                 file => extent.files.push(file.to_owned()),
@@ -55,6 +68,10 @@ impl Extent {
         Ok(chosen.into_iter().enumerate().filter(|(at, _)| within(at)).map(|(_, file)| file).collect())
     }
 
+    fn until(&self) -> Option<Instant> {
+        Some(Instant::now() + Duration::from_secs(60 * self.minutes?))
+    }
+
     fn is_whole(&self) -> bool {
         self.files.is_empty() && self.part.is_none()
     }
@@ -72,52 +89,90 @@ pub(super) fn run(extent: &Extent) -> Result<()> {
     let regress = source::folder()?;
     let files = extent.choose(schedule::files(&regress)?)?;
     let known = Known::committed().context("the list of known differences")?;
+    let outputs = Outputs::open(extent)?;
+    let left: Vec<&File> = files.iter().filter(|file| !outputs.has(&file.name)).collect();
+    if left.len() < files.len() {
+        println!(
+            "{} of {} files were compared before, with the same gate",
+            files.len() - left.len(),
+            files.len()
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(async {
-        let stage = Stage::open(&regress, schedule::SETUP).await?;
-        compare_all(&stage, &files, &known, extent).await
-    })
+    if !left.is_empty() {
+        runtime.block_on(compare_all(&regress, &left, &known, &outputs, extent.until()))?;
+    }
+    conclude(&files, &known, &outputs, extent)
 }
 
-async fn compare_all(stage: &Stage, files: &[File], known: &Known, extent: &Extent) -> Result<()> {
-    let scratch = Folder::new("compare")?;
-    let outputs = extent.keep.clone().unwrap_or_else(|| scratch.path().to_owned());
-    std::fs::create_dir_all(&outputs)?;
-    let (mut same, mut unknown, mut said) = (0, 0, Vec::new());
-    for file in files {
+/// Runs what is left, for as long as there is time, and says of each file how it went.
+async fn compare_all(
+    regress: &Path,
+    files: &[&File],
+    known: &Known,
+    outputs: &Outputs,
+    until: Option<Instant>,
+) -> Result<()> {
+    let stage = Stage::open(regress).await?;
+    for (at, file) in files.iter().enumerate() {
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+        let took = compare_one(&stage, file, outputs).await.with_context(|| file.name.clone())?;
+        let hunks = outputs.hunks(&file.name)?;
+        let told = verdict(&hunks, &known.judge(&file.name, &hunks));
+        let [direct, gate] = took.map(|took| took.as_secs_f64());
+        println!("{:>3}/{} {:<24}{told}  ({direct:.1} s, {gate:.1} s)", at + 1, files.len(), file.name);
+    }
+    std::fs::copy(stage.gate().log(), outputs.folder.join("gate.log"))?;
+    Ok(())
+}
+
+async fn compare_one(stage: &Stage, file: &File, outputs: &Outputs) -> Result<[Duration; 2]> {
+    let mut took = [Duration::ZERO; 2];
+    for (way, took) in [Way::Direct, Way::Gate].into_iter().zip(&mut took) {
+        stage.renew(&file.needs).await?;
         let begun = Instant::now();
-        let hunks = compare_one(stage, file, &outputs).await.with_context(|| file.name.clone())?;
+        stage.run(way, &file.name, &outputs.of(&file.name, way)).await?;
+        *took = begun.elapsed();
+    }
+    stage.gate().alive()?;
+    outputs.note(&file.name)?;
+    Ok(took)
+}
+
+/// The table at the end, and whether all is as the list says.
+fn conclude(files: &[File], known: &Known, outputs: &Outputs, extent: &Extent) -> Result<()> {
+    let (mut same, mut listed, mut other, mut left, mut said) = (0, 0, Vec::new(), 0, Vec::new());
+    for file in files {
+        if !outputs.has(&file.name) {
+            left += 1;
+            continue;
+        }
+        let hunks = outputs.hunks(&file.name)?;
         let judged = known.judge(&file.name, &hunks);
-        let told = verdict(&hunks, &judged);
-        println!("{:<24}{told}  ({:.1} s)", file.name, begun.elapsed().as_secs_f64());
-        same += usize::from(hunks.is_empty());
         if !judged.is_known() {
-            unknown += 1;
+            println!("\n{}: {}", file.name, verdict(&hunks, &judged));
             show(&judged.further);
+            other.push(file.name.as_str());
+        } else if hunks.is_empty() {
+            same += 1;
+        } else {
+            listed += 1;
         }
         said.extend(judged.said);
     }
-    if extent.keep.is_some() {
-        std::fs::copy(stage.gate_log(), outputs.join("gate.log"))?;
-    }
-    println!("{same} of {} files the same to the byte", files.len());
-    ensure!(unknown == 0, "{unknown} files differ otherwise than the list of known differences says");
+    println!(
+        "\n| files | |\n|---|---|\n| the same to the byte | {same} |\n| with known differences | {listed} |"
+    );
+    println!("| with other differences | {} |\n| not compared | {left} |", other.len());
+    ensure!(other.is_empty(), "otherwise than the list of known differences says: {}", other.join(", "));
+    ensure!(left == 0, "{left} files are left: run it again with --resume");
     if extent.is_whole() {
         let idle = known.idle(&said);
         ensure!(idle.is_empty(), "listed, and nothing differs by it any more: {}", idle.join("; "));
     }
     Ok(())
-}
-
-async fn compare_one(stage: &Stage, file: &File, outputs: &std::path::Path) -> Result<Vec<Hunk>> {
-    let output = |way| outputs.join(format!("{}.{way}", file.name));
-    let (direct, gate) = (output("direct"), output("gate"));
-    for (way, path) in [(Way::Direct, &direct), (Way::Gate, &gate)] {
-        stage.renew(&file.needs).await?;
-        stage.run(way, &file.name, path).await?;
-    }
-    ensure!(stage.gate_lives(), "the gate has ended");
-    compare(&direct, &gate)
 }
 
 fn verdict(hunks: &[Hunk], judged: &Judged) -> String {
@@ -161,7 +216,7 @@ mod tests {
         assert_eq!((names("--part 1/2"), names("--part 2/2")), ("a c e".to_owned(), "b d".to_owned()));
         assert_eq!((names(""), names("b e")), ("a b c d e".to_owned(), "b e".to_owned()));
         assert!(Extent::parse(&words("z")).unwrap().choose(all.clone()).is_err());
-        for wrong in ["--part 3/2", "--part 0/2", "--part x", "--keep", "--all"] {
+        for wrong in ["--part 3/2", "--part 0/2", "--part x", "--minutes", "--minutes x", "--all"] {
             assert!(Extent::parse(&words(wrong)).is_err(), "{wrong}");
         }
     }
