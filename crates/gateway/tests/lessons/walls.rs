@@ -297,6 +297,12 @@ async fn masked_reads_are_done_in_a_role_of_their_own_and_leave_the_session_in_i
         ask(&mut raw, end).await.unwrap();
         assert_is_itself(&mut raw).await;
     }
+    // A savepoint in the same message would outlive the way back: it is refused.
+    ask(&mut raw, "BEGIN").await.unwrap();
+    let (code, words) = ask(&mut raw, &format!("SAVEPOINT s; {MASKED}")).await.unwrap_err();
+    assert!(code == "0A000" && words.contains("transaction command"), "{code}: {words}");
+    ask(&mut raw, "ROLLBACK").await.unwrap();
+    assert_is_itself(&mut raw).await;
     // One that fails, alone and in a transaction.
     let fails = "SELECT 1 / (id - 7), email FROM customers WHERE id = 7";
     assert_eq!(ask(&mut raw, fails).await.unwrap_err().0, "22012");

@@ -97,7 +97,11 @@ impl CancelSignal {
 
     /// Takes the key away: what runs next is another's.
     pub(super) fn take_key(&self) -> Option<BackendKey> {
-        self.key.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let key = self.key.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(key) = &key {
+            self.pids.end(key.pid, self.told);
+        }
+        key
     }
 
     /// How the server cancels what this connection runs.

@@ -103,8 +103,13 @@ pub(super) struct Running {
 }
 
 impl Drop for Running {
+    // Whoever looks just now may have begun to look before it was committed: everybody looks once more.
     fn drop(&mut self) {
-        self.doubt.send_modify(|doubt| doubt.running = doubt.running.saturating_sub(1));
+        self.doubt.send_modify(|doubt| {
+            doubt.running = doubt.running.saturating_sub(1);
+            doubt.begun += 1;
+            doubt.unread = true;
+        });
     }
 }
 

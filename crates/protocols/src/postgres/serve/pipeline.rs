@@ -329,6 +329,18 @@ impl Queued {
         self.masked || matches!(self.expect, Expect::Rows(_) | Expect::Done { tag: b'2', .. })
     }
 
+    /// The role of the rows that it describes, where they come next.
+    pub(super) fn role_before(&self, next: &Self) -> Option<bool> {
+        let describes =
+            matches!(self.expect, Expect::Describe { .. }) && matches!(next.expect, Expect::Rows(_));
+        describes.then_some(next.masked)
+    }
+
+    /// Whether the client has not been told of it.
+    pub(super) fn is_due(&self) -> bool {
+        matches!(self.expect, Expect::Done { show: true, .. })
+    }
+
     fn describes(&self, what: u8, name: &str) -> bool {
         let asked = matches!(self.expect, Expect::Describe { show: true });
         let body = self.frame.get(super::super::codec::HEADER_BYTES..).unwrap_or_default();

@@ -58,7 +58,10 @@ impl Connection {
             self.send_judged(why == Sending::Sync).await?;
         }
         if let (Some(bind), false) = (kept_back, self.pipeline.skipping) {
-            write::bare(&mut self.out, Bare::BindComplete);
+            // Once, however often the client asks for what is due.
+            if bind.is_due() {
+                write::bare(&mut self.out, Bare::BindComplete);
+            }
             self.pipeline.push_kept_back(bind);
             self.flush_client().await?;
         }
@@ -231,10 +234,13 @@ impl Connection {
 
     fn enqueue_all(&mut self) -> Result<(), Ended> {
         let mut gathered = self.pipeline.take();
-        let mut masked = false;
-        for queued in gathered.drain(..) {
-            if queued.masked != masked && queued.is_of_a_role() {
-                masked = queued.masked;
+        let (mut masked, mut rest) = (false, gathered.drain(..).peekable());
+        while let Some(queued) = rest.next() {
+            let role = queued.is_of_a_role().then_some(queued.masked);
+            // Nothing may stand between the rows and what describes them.
+            let role = role.or_else(|| rest.peek().and_then(|next| queued.role_before(next)));
+            if let Some(role) = role.filter(|role| *role != masked) {
+                masked = role;
                 self.switch_role(masked)?;
             }
             let commits = matches!(&queued.expect, Expect::Rows(rows) if ends_transaction(rows.analysis()));
@@ -244,6 +250,7 @@ impl Connection {
             self.upout.extend_from_slice(&queued.frame);
             self.replies.expect(queued.expect);
         }
+        drop(rest);
         if masked {
             self.switch_role(false)?;
         }

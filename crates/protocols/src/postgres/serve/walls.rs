@@ -238,6 +238,12 @@ impl Connection {
         let is_new =
             |(name, prepared): (&String, &Prepared)| before.get(name).is_none_or(|b| !same(b, prepared));
         now.retain(|_, prepared| !prepared.by_sql);
+        // What was read again over the other connection was not read again here.
+        for (name, prepared) in now.iter_mut() {
+            if let Some(before) = before.get(name).filter(|before| same(before, prepared)) {
+                prepared.epoch = before.epoch;
+            }
+        }
         let new: Vec<String> =
             now.iter().filter(|(name, p)| is_new((name, p))).map(|(name, _)| name.clone()).collect();
         let is_gone =
@@ -288,11 +294,13 @@ impl Connection {
                     | What::Commit { .. }
                     | What::Rollback { .. }
                     | What::RollbackTo { .. }
+                    | What::Savepoint { .. }
+                    | What::Release { .. }
                     | What::TwoPhase
             )
         };
         if analysis.statements.iter().any(|statement| controls(&statement.what)) {
-            // A rollback would take the way back with it.
+            // A rollback, also a later one to a savepoint that is made here, would take the way back with it.
             return Ok(Some(Refusal::Unsupported {
                 what: "a masked read in one message with a transaction command".to_owned(),
                 instead: "Send the transaction command in a message of its own.".to_owned(),
