@@ -172,6 +172,11 @@ async fn what_a_rollback_would_not_undo_is_not_tried() {
             "it does more than change rows",
         ),
         ("DELETE FROM flags; TRUNCATE flags", "it does more than change rows"),
+        // What a trial leaves behind can be read: which rows it chose would say what is hidden.
+        (
+            "UPDATE flags SET flag = flag WHERE EXISTS (SELECT FROM customers WHERE email LIKE 'a%')",
+            "it reads labelled values",
+        ),
     ] {
         let card = card(&house, sql).await;
         assert!(

@@ -115,6 +115,10 @@ impl Connection {
         if !is_asked_for || !changes_rows || action.data.is_some() {
             return Ok(None);
         }
+        if kinds.contains(&Kind::Reveal) {
+            // What it undoes leaves traces that an agent can read (xmax, sizes): they would tell what values are.
+            return Ok(Some(Err("it reads labelled values to choose rows or to make values".to_owned())));
+        }
         let tables = match tables_of(analysis) {
             Ok(tables) => tables,
             Err(why) => return Ok(Some(Err(why.to_owned()))),

@@ -16,7 +16,7 @@ pub const TABLES_MAX: usize = 200;
 pub fn triggers_query(tables: &BTreeSet<u32>) -> String {
     format!(
         "SELECT t.tgrelid::text, t.tgname::text, n.nspname::text, p.proname::text, l.lanname::text, \
-         CASE WHEN p.prosqlbody IS NULL THEN p.prosrc END, \
+         CASE WHEN p.prosqlbody IS NULL AND p.proconfig IS NULL THEN p.prosrc END, \
          CASE WHEN t.tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(t.oid) END \
          FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid \
          JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
