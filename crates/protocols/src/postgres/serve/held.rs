@@ -140,7 +140,7 @@ impl Connection {
             }
         }
         if self.walls.has_granted() {
-            if let Some(refusal) = Box::pin(self.to_granted()).await? {
+            if let Some(refusal) = Box::pin(self.move_to_granted()).await? {
                 return Ok(Err(refusal));
             }
             // Names may mean something else to another role: people are shown what it would do there.

@@ -89,7 +89,7 @@ impl Walls {
 
 impl Connection {
     /// Goes over to the connection for approved work, where there is one: what is counted, claimed and run is so there.
-    pub(super) async fn to_granted(&mut self) -> Result<Option<Refusal>, Ended> {
+    pub(super) async fn move_to_granted(&mut self) -> Result<Option<Refusal>, Ended> {
         if let Some(aside) = &mut self.walls.aside {
             // The transaction that is open has gone there before.
             aside.in_use = true;
