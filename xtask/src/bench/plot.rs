@@ -10,7 +10,7 @@ const TOP: f64 = 64.0;
 const ROW: f64 = 30.0;
 /// The shares at both ends of the axis.
 const FROM: f64 = 0.4;
-const TO: f64 = 1.2;
+const TO: f64 = 1.6;
 const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#1f2328}.quiet{fill:#59636e;font-size:12px}\
 .grid{stroke:#d1d9e0}.peer{stroke:#59636e;stroke-dasharray:4 3}.range{stroke:#0b6e4f;stroke-width:3;stroke-linecap:round}\
 .dot{fill:#0b6e4f}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.quiet{fill:#9198a1}.grid{stroke:#3d444d}\
@@ -21,7 +21,8 @@ fn x(share: f64) -> f64 {
 }
 
 /// The gate's share of PgBouncer's throughput, cell by cell.
-pub(super) fn reads(found: &Value) -> Result<String> {
+/// `way`: how the clients came.
+pub(super) fn reads(found: &Value, way: &str) -> Result<String> {
     let cells = found["cells"].as_array().context("no cells")?;
     let cells: Vec<&Value> = cells.iter().filter(|cell| cell["peer"] == "Countersign").collect();
     let bottom = TOP + ROW * cells.len() as f64;
@@ -29,11 +30,11 @@ pub(super) fn reads(found: &Value) -> Result<String> {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Share of \
          PgBouncer's throughput\">\n<style>{STYLE}</style>\n<text x=\"{LEFT}\" y=\"22\">Reads by primary key: share of \
-         PgBouncer's throughput</text>\n<text class=\"quiet\" x=\"{LEFT}\" y=\"42\">median of {} rounds and its 95 % interval; \
+         PgBouncer's throughput, {way}</text>\n<text class=\"quiet\" x=\"{LEFT}\" y=\"42\">median of {} rounds and its 95 % interval; \
          every statement classified, judged and recorded</text>\n",
         found["rounds"]
     );
-    for tenth in (4..=12).step_by(2) {
+    for tenth in (4..=16).step_by(2) {
         let (share, at) = (f64::from(tenth) / 10.0, x(f64::from(tenth) / 10.0));
         let class = if tenth == 10 { "peer" } else { "grid" };
         out.push_str(&format!(
@@ -77,9 +78,9 @@ mod tests {
             json!({ "mode": "simple", "clients": 16, "peer": peer, "of_pgbouncer": spread })
         };
         let found = json!({ "rounds": 9, "cells": [cell("PgBouncer", 1.0), cell("Countersign", 0.8)] });
-        let svg = reads(&found).unwrap();
+        let svg = reads(&found, "in clear").unwrap();
         assert_eq!(svg.matches("<circle").count(), 1);
         assert!(svg.contains(&format!("cx=\"{:.1}\"", x(0.8))), "{svg}");
-        assert!(reads(&json!({})).is_err());
+        assert!(reads(&json!({}), "in clear").is_err());
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn publish() -> Result<()> {
         let table = match name {
             "copy" => copies(&found),
             _ => {
-                fs::write(folder.join(format!("{name}.svg")), plot::reads(&found)?)?;
+                let way = if name.ends_with("tls") { "clients over TLS" } else { "in clear" };
+                fs::write(folder.join(format!("{name}.svg")), plot::reads(&found, way)?)?;
                 reads(name, &found)
             }
         };
