@@ -11,8 +11,7 @@ use Kind::{Delete, Privilege, Schema};
 
 impl Walk<'_> {
     pub(super) fn range_of(&mut self, kinds: &[Kind], range: Option<&RangeVar>) {
-        let Some(range) = range else { return };
-        let Some(relation) = self.find(&range.schemaname, &range.relname) else {
+        let Some(relation) = range.and_then(|range| self.find(&range.schemaname, &range.relname)) else {
             kinds.iter().for_each(|kind| self.does(*kind));
             return;
         };

@@ -16,6 +16,8 @@ mod figure;
 mod from;
 pub(in crate::sql) mod functions;
 mod judge;
+#[cfg(test)]
+mod nodes;
 mod overlay;
 mod prepared;
 mod scope;
