@@ -2,12 +2,14 @@
 //! changes nothing.
 
 use bytes::BytesMut;
+use countersign_core::key_path::KeyPath;
 use countersign_core::mask::Bucket;
 use countersign_protocols::postgres::codec::skim::{SkimBounds, skim};
 use countersign_protocols::postgres::codec::{Format, Limits, backend, frontend};
 use countersign_protocols::postgres::copy_in::{CopyFrames, Piece, count_tuples};
 use countersign_protocols::postgres::mask::{
-    CopyFormat, CopyMasker, CopyOptions, FIXED, PartialStyle, RowMasker, TokenKey, WireMask, written_back,
+    CopyFormat, CopyMasker, CopyOptions, DocumentPart, FIXED, PartialStyle, RowMasker, TokenKey, WireMask,
+    written_back,
 };
 use countersign_protocols::postgres::startup::parse_startup;
 
@@ -139,8 +141,10 @@ fn key() -> TokenKey {
     TokenKey::new(&[7; 32])
 }
 
-fn all_masks() -> [WireMask; 10] {
+fn all_masks() -> [WireMask; 11] {
     let partial = |style| WireMask::Partial { style };
+    let part = |path: &str, mask| KeyPath::parse(path).ok().map(|path| DocumentPart { path, mask });
+    let parts = [part("/a", WireMask::Fixed), part("/b/*", WireMask::Null), part("/b/c/*", WireMask::Fixed)];
     [
         WireMask::Null,
         WireMask::Fixed,
@@ -152,6 +156,7 @@ fn all_masks() -> [WireMask; 10] {
         WireMask::Bucket(Bucket::Width(100)),
         WireMask::Bucket(Bucket::Hour),
         WireMask::Bucket(Bucket::Year),
+        WireMask::Parts(parts.into_iter().flatten().collect()),
     ]
 }
 
@@ -199,6 +204,20 @@ fn may_show(mask: &WireMask, raw: &[u8], shown: &[u8]) -> bool {
             part || domain.is_some_and(|(_, domain)| raw.ends_with(domain.as_bytes()))
         }
         WireMask::Bucket(_) => true,
+        WireMask::Parts(_) => {
+            let shown = shown.strip_prefix(&[1]).unwrap_or(shown);
+            // Numbers that no machine holds, and nesting that no stack does, are documents all the same.
+            let Ok(document) = serde_json::from_slice::<serde_json::Value>(shown) else {
+                return serde_json::from_slice::<&serde_json::value::RawValue>(shown).is_ok();
+            };
+            let hidden = |value: &serde_json::Value| value.is_null() || *value == FIXED;
+            let below = match &document["b"] {
+                serde_json::Value::Object(members) => members.values().all(serde_json::Value::is_null),
+                serde_json::Value::Array(elements) => elements.iter().all(serde_json::Value::is_null),
+                _ => true,
+            };
+            below && document.as_object().is_none_or(|document| document.get("a").is_none_or(hidden))
+        }
     }
 }
 

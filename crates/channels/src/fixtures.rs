@@ -148,7 +148,7 @@ fn make(start: Timestamp, draft: Draft<'_>) -> Dossier {
         columns: draft
             .columns
             .iter()
-            .map(|(n, mask)| ViewColumn { name: (*n).to_owned(), mask: *mask })
+            .map(|(n, mask)| ViewColumn { name: (*n).to_owned(), part: None, mask: *mask })
             .collect(),
         opaque: draft.kinds.contains(&Kind::Execute),
         unknown: false,

@@ -12,6 +12,7 @@ pub mod disclosure;
 pub mod effect;
 pub mod entry;
 pub mod id;
+pub mod key_path;
 pub mod kind;
 pub mod label;
 pub mod lifecycle;

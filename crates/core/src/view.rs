@@ -120,6 +120,9 @@ impl SoFar {
 pub struct ViewColumn {
     /// The column.
     pub name: String,
+    /// Where within its documents, where that has a mask of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// How it is masked; `None` is in clear.
     pub mask: Option<Mask>,
 }

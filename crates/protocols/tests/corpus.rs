@@ -25,6 +25,7 @@ fn row() -> impl Strategy<Value = Vec<u8>> {
     let value = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..40),
         text.prop_map(String::into_bytes),
+        r#"\x01?\{"[ab]": ?("x"|1|null|\{"c":\["y"\]\}), ?"[ab]":\[1,"y"\]\}"#.prop_map(String::into_bytes),
         any::<i64>().prop_map(|n| n.to_be_bytes().to_vec()),
         any::<i32>().prop_map(|n| n.to_be_bytes().to_vec()),
     ];

@@ -13,7 +13,7 @@ use countersign_core::lifecycle::{Record, State};
 use countersign_core::request::Terms;
 use countersign_core::requirement::Requirement;
 use countersign_core::time::Timestamp;
-use countersign_core::view::{Segment, Step, View, visible_line};
+use countersign_core::view::{Segment, Step, View, ViewColumn, visible_line};
 
 /// The card.
 #[derive(Debug, Clone)]
@@ -335,7 +335,7 @@ pub fn filled(record: &Record) -> Option<String> {
 }
 
 fn columns_count(view: &View) -> Option<String> {
-    let count = view.columns.len() as u64;
+    let count = view.columns.iter().filter(|column| column.part.is_none()).count() as u64;
     (count > 0).then(|| counted(count, "column"))
 }
 
@@ -464,9 +464,16 @@ fn columns(view: &View) -> Vec<ColumnsShown> {
         Some(Mask::Fixed) => "One text for all",
         Some(Mask::Null) => "Nothing stays",
     };
+    let has_parts =
+        |column: &ViewColumn| view.columns.iter().any(|c| c.name == column.name && c.part.is_some());
+    let named = |column: &ViewColumn| match &column.part {
+        Some(part) => format!("{} {}", visible_line(&column.name), visible_line(part)),
+        None if has_parts(column) => format!("{} (the rest)", visible_line(&column.name)),
+        None => visible_line(&column.name),
+    };
     let shown = ways.into_iter().map(|seen| {
         let fits = view.columns.iter().filter(|column| way(column.mask) == seen);
-        ColumnsShown { seen, names: fits.map(|column| visible_line(&column.name)).collect() }
+        ColumnsShown { seen, names: fits.map(named).collect() }
     });
     shown.filter(|group| !group.names.is_empty()).collect()
 }

@@ -227,8 +227,8 @@ fn draft(session: u8) -> Draft {
         statement: vec![Segment::Text(statement.into())],
         params: Vec::new(),
         columns: vec![
-            ViewColumn { name: "id".into(), mask: None },
-            ViewColumn { name: "email".into(), mask: Some(Mask::PARTIAL) },
+            ViewColumn { name: "id".into(), part: None, mask: None },
+            ViewColumn { name: "email".into(), part: None, mask: Some(Mask::PARTIAL) },
         ],
         reason: Some("refresh churn features".into()),
         address: "10.0.4.17".into(),

@@ -10,6 +10,7 @@ mod copies;
 mod copies_held;
 mod copies_of_clients;
 mod definitions;
+mod documents;
 mod ends;
 mod flow;
 mod limits;

@@ -218,7 +218,7 @@ pub async fn relabel(house: &House, labels: &[(String, String)], masks: &str) {
 }
 
 /// All cells of the first row.
-fn row(said: &[Message]) -> Vec<Option<Vec<u8>>> {
+pub fn row(said: &[Message]) -> Vec<Option<Vec<u8>>> {
     let row = said.iter().find(|message| message.tag == b'D');
     fields(&row.unwrap_or_else(|| panic!("a row: {said:?}")).body)
 }
@@ -243,7 +243,7 @@ fn holds(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 /// Everything as text, or everything as binary.
-fn read(sql: &str, binary: bool) -> Vec<u8> {
+pub fn read(sql: &str, binary: bool) -> Vec<u8> {
     let formats = [0, 0, 0, 0, 0, 1, 0, u8::from(binary)];
     let bound = message(b'B', &[text(""), text(""), formats.to_vec()].concat());
     [parse("", sql), bound, execute("", 0), SYNC.to_vec()].concat()

@@ -17,11 +17,13 @@ use countersign_core::action::{Impact, Obligations, Reach, Resource, Target};
 use countersign_core::digest::Base64;
 use countersign_core::effect::{CopiedData, Effect, Param};
 use countersign_core::id::SessionId;
+use countersign_core::key_path::KeyPath;
 use countersign_core::kind::Kind;
+use countersign_core::label::Label;
 use countersign_core::principal::Principal;
 use countersign_core::view::{Segment, SoFar, ViewColumn, visible, visible_line};
 use countersign_desk::Draft;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The version of the code that turns a client's bytes into the server's: it forwards them as they are.
@@ -235,12 +237,22 @@ pub fn draft(
 
 fn columns(analysis: &Analysis, obligations: &Obligations) -> Vec<ViewColumn> {
     let reveals = analysis.joined.kinds().contains(&Kind::Reveal);
-    let column = |column: &CopyColumn| ViewColumn {
-        name: visible_line(&column.name),
-        mask: if reveals { None } else { obligations.mask_of(&column.labels) },
+    let shown = |name: &str, part: Option<String>, labels: &BTreeSet<Label>| ViewColumn {
+        name: name.to_owned(),
+        part,
+        mask: if reveals { None } else { obligations.mask_of(labels) },
+    };
+    let column = |column: &CopyColumn| {
+        let name = visible_line(&column.name);
+        let Some(parts) = &column.parts else { return vec![shown(&name, None, &column.labels)] };
+        // What stands beside the parts is seen as it is.
+        let mut all = vec![ViewColumn { name: name.clone(), part: None, mask: None }];
+        let part = |path: &KeyPath| Some(visible_line(&path.to_string()));
+        all.extend(parts.iter().map(|(path, labels)| shown(&name, part(path), labels)));
+        all
     };
     let of = |statement: &crate::sql::Statement| match &statement.output {
-        Output::Copy { columns, .. } => columns.iter().map(column).collect(),
+        Output::Copy { columns, .. } => columns.iter().flat_map(column).collect(),
         Output::NoRows | Output::PlainProjection | Output::Unlabelled | Output::Derived => Vec::new(),
     };
     analysis.statements.iter().flat_map(of).collect()

@@ -3,13 +3,16 @@
 
 use super::codec::HEADER_BYTES;
 use super::codec::backend::{Field, RowDescription};
-use super::mask::{CopyMasker, CopyOptions, MaskError, PartialStyle, RowMasker, TokenKey, WireMask};
+use super::mask::{
+    CopyMasker, CopyOptions, DocumentPart, MaskError, PartialStyle, RowMasker, TokenKey, WireMask,
+};
 use super::reply::ReplyError;
 use crate::sql::CopyColumn;
 use crate::sql::facts::RelationKind;
 use crate::sql::known::Known;
 use bytes::BytesMut;
 use countersign_core::action::Obligations;
+use countersign_core::key_path::KeyPath;
 use countersign_core::label::Label;
 use countersign_core::mask::{Mask as MaskWord, Part};
 use countersign_core::token::Mask;
@@ -146,24 +149,42 @@ impl Mask<Chunk> for MaskPlan {
 impl Labels {
     /// The mask on the wire for a column (table and number) with these labels.
     fn wire_mask(&self, labels: &BTreeSet<Label>, column: (u32, i16)) -> WireMask {
+        let Some(parts) = self.known.parts_of(column.0, column.1) else {
+            return self.one_mask(labels, column, None);
+        };
+        let part = |(path, labels): (&KeyPath, &BTreeSet<Label>)| DocumentPart {
+            path: path.clone(),
+            mask: self.one_mask(labels, column, Some(path)),
+        };
+        WireMask::Parts(parts.iter().map(part).collect())
+    }
+
+    fn one_mask(&self, labels: &BTreeSet<Label>, column: (u32, i16), part: Option<&KeyPath>) -> WireMask {
         let Some(mask) = self.obligations.mask_of(labels) else { return WireMask::Clear };
         match mask {
             MaskWord::Null => WireMask::Null,
             MaskWord::Fixed => WireMask::Fixed,
-            MaskWord::Token => self.token(labels, column).unwrap_or(WireMask::Null),
+            MaskWord::Token => self.token(labels, column, part).unwrap_or(WireMask::Null),
             MaskWord::Bucket(bucket) => WireMask::Bucket(bucket),
             MaskWord::Partial(part) => WireMask::Partial { style: style(part, labels) },
         }
     }
 
-    fn token(&self, labels: &BTreeSet<Label>, (table_oid, attnum): (u32, i16)) -> Option<WireMask> {
+    fn token(
+        &self,
+        labels: &BTreeSet<Label>,
+        (table_oid, attnum): (u32, i16),
+        part: Option<&KeyPath>,
+    ) -> Option<WireMask> {
         if !self.tokens_stand {
             return None;
         }
         let (table, column) = self.known.home_of(table_oid, attnum)?;
-        // No name holds a zero byte: two columns never have one domain.
+        // No name and no path holds a zero byte: two columns never have one domain, nor do two parts.
         let database = &self.known.facts().database;
-        let domain = [database, table.schema.as_str(), table.name.as_str(), column].join("\0").into();
+        let part = part.map(KeyPath::to_string);
+        let names = [database, table.schema.as_str(), table.name.as_str(), column];
+        let domain = names.into_iter().chain(part.as_deref()).collect::<Vec<_>>().join("\0").into();
         let class = labels.iter().next()?.as_str().into();
         Some(WireMask::Token { class, domain, key: self.token_key.clone() })
     }

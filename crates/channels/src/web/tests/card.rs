@@ -110,7 +110,10 @@ fn no_character_that_hides_or_turns_reaches_the_page_by_any_field() {
     view.place.database = evil.into();
     view.place.role = evil.into();
     view.place.address = evil.into();
-    view.columns.iter_mut().for_each(|c| c.name = evil.into());
+    view.columns.iter_mut().for_each(|c| {
+        c.name = evil.into();
+        c.part = Some(evil.into());
+    });
     view.held_by.iter_mut().for_each(|r| r.text = evil.into());
     view.statement =
         vec![Segment::Text(evil.into()), Segment::String(evil.into()), Segment::Redacted(evil.into())];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use countersign_core::mask::Bucket;
 
 use super::super::codec::Format;
+use super::document::{self, Part};
 use super::partial::{PartialStyle, partial};
 use super::token::{self, TokenKey};
 use super::{bucket, calendar};
@@ -20,11 +21,12 @@ const NAME_BYTES_MAX: usize = 63;
 const JSONB_VERSION: u8 = 1;
 
 const NAME_OID: u32 = 19;
-const TEXT_OID: u32 = 25;
+pub(super) const TEXT_OID: u32 = 25;
 const JSON_OID: u32 = 114;
 const XML_OID: u32 = 142;
 const BPCHAR_OID: u32 = 1042;
 const VARCHAR_OID: u32 = 1043;
+pub(super) const NUMERIC_OID: u32 = 1700;
 const UUID_OID: u32 = 2950;
 const JSONB_OID: u32 = 3802;
 
@@ -53,6 +55,8 @@ pub enum WireMask {
     },
     /// Shows the lower end of the range in which it lies.
     Bucket(Bucket),
+    /// Is a JSON document of which parts are masked.
+    Parts(Arc<[Part]>),
 }
 
 impl WireMask {
@@ -124,9 +128,20 @@ pub fn mask_value(mask: &WireMask, type_oid: u32, format: Format, value: &[u8]) 
         }
         (WireMask::Bucket(Bucket::Width(width)), None) => bucket::number(*width, type_oid, format, value),
         (WireMask::Bucket(span), None) => calendar::time(*span, type_oid, format, value),
-        (WireMask::Fixed | WireMask::Token { .. } | WireMask::Partial { .. } | WireMask::Bucket(_), _) => {
-            None
+        (WireMask::Parts(parts), Some(kind @ (Holds::Json | Holds::Jsonb))) => {
+            let masked = document::masked(parts, plain(type_oid, format, value));
+            masked.map(|masked| {
+                if is_versioned(kind, format) { [&[JSONB_VERSION][..], &masked].concat() } else { masked }
+            })
         }
+        (
+            WireMask::Fixed
+            | WireMask::Token { .. }
+            | WireMask::Partial { .. }
+            | WireMask::Bucket(_)
+            | WireMask::Parts(_),
+            _,
+        ) => None,
     };
     masked.map_or(Masked::Null, Masked::Bytes)
 }
@@ -154,9 +169,13 @@ fn written(kind: Holds, format: Format, text: &str) -> Option<Vec<u8>> {
     match (kind, format) {
         (Holds::Name, _) if text.len() > NAME_BYTES_MAX => None,
         (Holds::Text | Holds::Name | Holds::Xml, _) => Some(text.as_bytes().to_vec()),
-        (Holds::Jsonb, Format::Binary) => Some([&[JSONB_VERSION][..], &json()].concat()),
+        (Holds::Jsonb, _) if is_versioned(kind, format) => Some([&[JSONB_VERSION][..], &json()].concat()),
         (Holds::Json | Holds::Jsonb, _) => Some(json()),
     }
+}
+
+fn is_versioned(kind: Holds, format: Format) -> bool {
+    kind == Holds::Jsonb && matches!(format, Format::Binary)
 }
 
 #[cfg(test)]

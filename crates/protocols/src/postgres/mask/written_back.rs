@@ -35,11 +35,37 @@ pub fn written_back(key: &TokenKey, value: &[u8]) -> Option<WrittenBack> {
     if parse_uuid(text).is_some_and(|uuid| key.made_uuid(uuid)) || holds_token(key, text) {
         return Some(WrittenBack::Token);
     }
+    whole(text).or_else(|| in_document(text))
+}
+
+/// Whether a text is what a mask left, from its beginning to its end.
+fn whole(text: &str) -> Option<WrittenBack> {
     match text {
         FIXED => Some(WrittenBack::Fixed),
         _ if is_partial(text) => Some(WrittenBack::Partial),
         _ => None,
     }
+}
+
+/// Whether one of the strings of a document is: parts of documents have masks of their own.
+fn in_document(text: &str) -> Option<WrittenBack> {
+    if !text.starts_with(['{', '[']) {
+        return None;
+    }
+    let mut open: Vec<serde_json::Value> = vec![serde_json::from_str(text).ok()?];
+    while let Some(value) = open.pop() {
+        match value {
+            serde_json::Value::String(text) => {
+                if let Some(found) = whole(&text) {
+                    return Some(found);
+                }
+            }
+            serde_json::Value::Array(elements) => open.extend(elements),
+            serde_json::Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+        }
+    }
+    None
 }
 
 /// Wherever it stands: also in the middle of a longer text, or of a document.
@@ -139,6 +165,19 @@ mod tests {
             assert_eq!(written_back(&TokenKey::new(&[8; 32]), around.as_bytes()), None);
         }
         assert_eq!(written_back(&key(), &left.as_bytes()[..left.len() - 1]), None);
+    }
+
+    #[test]
+    fn what_a_mask_left_is_known_in_every_string_of_a_document() {
+        for (document, expected) in [
+            (r#"{"a": {"email": "[masked]"}}"#, Some(WrittenBack::Fixed)),
+            (r#"[1, {"a": ["****1111"]}]"#, Some(WrittenBack::Partial)),
+            (r#"{"a": "it was [masked] there", "b": "*", "c": 1}"#, None),
+            (r#"{"[masked]": 1}"#, None),
+            (r#"{"a": "[masked]""#, None),
+        ] {
+            assert_eq!(written_back(&key(), document.as_bytes()), expected, "{document}");
+        }
     }
 
     #[test]

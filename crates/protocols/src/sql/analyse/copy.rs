@@ -94,6 +94,7 @@ impl Walk<'_> {
             self.copy_columns.push(CopyColumn {
                 name: column.name.clone(),
                 labels,
+                parts: self.known.parts_of(relation.oid, column.attnum).cloned(),
                 table_oid: relation.oid,
                 attnum: column.attnum,
                 type_oid: self.known.facts().without_domains(column.type_oid),

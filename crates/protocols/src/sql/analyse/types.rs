@@ -1,5 +1,6 @@
 //! What an analysis says, as data.
 
+use crate::sql::catalogue::Parts;
 use countersign_core::action::{Impact, Resource, TableName};
 use countersign_core::digest::Digest;
 use countersign_core::kind::Kind;
@@ -149,6 +150,8 @@ pub struct CopyColumn {
     pub name: String,
     /// Its labels.
     pub labels: BTreeSet<Label>,
+    /// Where they are those of parts of its documents, and nothing else is labelled.
+    pub parts: Option<Parts>,
     /// Its table.
     pub table_oid: u32,
     /// Its number there.

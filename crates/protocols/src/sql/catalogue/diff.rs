@@ -1,7 +1,7 @@
 //! What a server has that the catalogue has not, or has otherwise: shown as a diff, accepted line by line or whole.
 //! Suggests labels by a column's name, and never sets one by itself.
 
-use super::{Catalogue, ColumnEntry, TableEntry};
+use super::{Catalogue, ColumnEntry, Parts, TableEntry, is_document};
 use crate::sql::facts::{Relation, ServerFacts};
 use countersign_core::action::TableName;
 use countersign_core::label::Label;
@@ -205,18 +205,27 @@ pub fn accept(catalogue: &Catalogue, facts: &ServerFacts, accepted: &[Difference
             None => (catalogue.tables.get(&relation.name), false),
         };
         let own = old.filter(|_| same).map(|t| t.own.clone()).unwrap_or_default();
-        let labels = |attnum: i16, name: &str| -> BTreeSet<Label> {
-            let Some(old) = old else { return BTreeSet::new() };
-            let matches =
-                |(n, c): &(&String, &ColumnEntry)| (same && c.attnum == attnum) || n.as_str() == name;
-            old.columns.iter().filter(matches).flat_map(|(_, c)| c.labels.iter().cloned()).collect()
-        };
         let columns = relation.columns.iter().map(|c| {
-            let entry = ColumnEntry {
+            let same_column = |(name, known): &(&String, &ColumnEntry)| {
+                (same && known.attnum == c.attnum) || **name == c.name
+            };
+            let mut entry = ColumnEntry {
                 attnum: c.attnum,
                 type_name: c.type_name.clone(),
-                labels: labels(c.attnum, &c.name),
+                labels: BTreeSet::new(),
+                parts: Parts::new(),
             };
+            for (_, known) in old.iter().flat_map(|old| &old.columns).filter(same_column) {
+                entry.labels.extend(known.labels.iter().cloned());
+                if is_document(&c.type_name) {
+                    for (path, labels) in &known.parts {
+                        entry.parts.entry(path.clone()).or_default().extend(labels.iter().cloned());
+                    }
+                } else {
+                    // Of what has no parts any more all is what they were.
+                    entry.labels.extend(known.all_labels().cloned());
+                }
+            }
             (c.name.clone(), entry)
         });
         let entry = TableEntry { oid: relation.oid, own, columns: columns.collect() };

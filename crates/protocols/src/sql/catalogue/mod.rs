@@ -9,6 +9,7 @@ pub use raw::CatalogueError;
 
 use countersign_core::action::TableName;
 use countersign_core::id::AgentName;
+use countersign_core::key_path::KeyPath;
 use countersign_core::label::Label;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,6 +43,23 @@ pub struct ColumnEntry {
     pub type_name: String,
     /// What its values are.
     pub labels: BTreeSet<Label>,
+    /// What parts of its values are, where they are JSON documents.
+    pub parts: Parts,
+}
+
+/// The labels of parts of documents, by their place.
+pub type Parts = BTreeMap<KeyPath, BTreeSet<Label>>;
+
+/// Whether values of a type have parts that can be named.
+fn is_document(type_name: &str) -> bool {
+    ["json", "jsonb"].contains(&type_name)
+}
+
+impl ColumnEntry {
+    /// Every label of it and of its parts.
+    pub fn all_labels(&self) -> impl Iterator<Item = &Label> {
+        self.labels.iter().chain(self.parts.values().flatten())
+    }
 }
 
 impl Catalogue {

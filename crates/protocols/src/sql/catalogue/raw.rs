@@ -1,8 +1,9 @@
 //! The catalogue as text: TOML in, TOML out. What comes in is strange until it has been checked.
 
-use super::{CATALOGUE_BYTES_MAX, Catalogue, ColumnEntry, TableEntry};
+use super::{CATALOGUE_BYTES_MAX, Catalogue, ColumnEntry, Parts, TableEntry, is_document};
 use countersign_core::action::TableName;
 use countersign_core::id::{AgentName, IdError};
+use countersign_core::key_path::{KeyPath, KeyPathError};
 use countersign_core::label::{Label, LabelError};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,10 +34,27 @@ pub enum CatalogueError {
         /// Why.
         error: IdError,
     },
+    /// A place within documents that is none.
+    #[error("in `{table}`: {error}")]
+    Path {
+        /// Where.
+        table: TableName,
+        /// Why.
+        error: KeyPathError,
+    },
+    /// Parts of what has none.
+    #[error("expected `parts` of a json or jsonb column only, found them of `{0}`; label the column itself")]
+    NoDocument(String),
+    /// Parts without number.
+    #[error("expected at most {PARTS_MAX} `parts` of a column, found more of `{0}`; label the column itself")]
+    Parts(String),
     /// The same thing twice.
     #[error("expected each table and column once, found `{0}` again; remove one")]
     Twice(String),
 }
+
+/// The most parts of one column that bear labels.
+pub(super) const PARTS_MAX: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +84,8 @@ struct RawColumn {
     type_name: String,
     #[serde(default)]
     labels: Vec<String>,
+    #[serde(default)]
+    parts: BTreeMap<String, Vec<String>>,
 }
 
 pub(super) fn parse(text: &str) -> Result<Catalogue, CatalogueError> {
@@ -100,11 +120,24 @@ fn checked(raw: RawTable) -> Result<(TableName, TableEntry), CatalogueError> {
             Label::parse(text).map_err(|error| CatalogueError::Label { table: table.clone(), error })
         };
         let labels = column.labels.iter().map(label).collect::<Result<BTreeSet<_>, _>>()?;
-        let twice = || CatalogueError::Twice(format!("{table}.{}", column.name));
+        let mut parts = Parts::new();
+        for (path, labels) in &column.parts {
+            let path =
+                KeyPath::parse(path).map_err(|error| CatalogueError::Path { table: table.clone(), error })?;
+            parts.insert(path, labels.iter().map(label).collect::<Result<_, _>>()?);
+        }
+        let named = || format!("{table}.{}", column.name);
+        if parts.len() > PARTS_MAX {
+            return Err(CatalogueError::Parts(named()));
+        }
+        if !parts.is_empty() && !is_document(&column.type_name) {
+            return Err(CatalogueError::NoDocument(named()));
+        }
+        let twice = || CatalogueError::Twice(named());
         if !attnums.insert(column.attnum) {
             return Err(twice());
         }
-        let entry = ColumnEntry { attnum: column.attnum, type_name: column.type_name, labels };
+        let entry = ColumnEntry { attnum: column.attnum, type_name: column.type_name, labels, parts };
         if columns.insert(column.name.clone(), entry).is_some() {
             return Err(twice());
         }
@@ -128,12 +161,24 @@ pub(super) fn print(catalogue: &Catalogue) -> String {
             let labels: Vec<&str> = column.labels.iter().map(Label::as_str).collect();
             let (name, kind) = (quoted(name), quoted(&column.type_name));
             let (attnum, labels) = (column.attnum, list(&labels));
-            let _ =
-                writeln!(out, "  {{ name = {name}, attnum = {attnum}, type = {kind}, labels = {labels} }},");
+            let parts = parts(&column.parts);
+            let _ = writeln!(
+                out,
+                "  {{ name = {name}, attnum = {attnum}, type = {kind}, labels = {labels}{parts} }},"
+            );
         }
         out.push_str("]\n");
     }
     out
+}
+
+fn parts(parts: &Parts) -> String {
+    let part = |(path, labels): (&KeyPath, &BTreeSet<Label>)| {
+        let labels: Vec<&str> = labels.iter().map(Label::as_str).collect();
+        format!("{} = {}", quoted(&path.to_string()), list(&labels))
+    };
+    let parts: Vec<String> = parts.iter().map(part).collect();
+    if parts.is_empty() { String::new() } else { format!(", parts = {{ {} }}", parts.join(", ")) }
 }
 
 fn list(words: &[&str]) -> String {

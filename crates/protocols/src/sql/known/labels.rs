@@ -1,6 +1,6 @@
 //! Which labels a column bears: those it was given, and those of whatever it holds.
 
-use super::super::catalogue::TableEntry;
+use super::super::catalogue::{Parts, TableEntry};
 use super::super::facts::{FIRST_USER_OID, Relation, ServerFacts};
 use super::{KnownTable, closure, is_view};
 use countersign_core::label::Label;
@@ -14,17 +14,32 @@ pub(super) fn same_columns(entry: &TableEntry, relation: &Relation) -> bool {
     relation.columns.iter().all(same)
 }
 
-pub(super) fn add_labels(
-    labels: &mut BTreeMap<i16, BTreeSet<Label>>,
-    entry: &TableEntry,
-    relation: &Relation,
-) {
+pub(super) fn add_labels(table: &mut KnownTable, entry: &TableEntry, relation: &Relation) {
     for column in &relation.columns {
         for (name, known) in &entry.columns {
             let same = *name == column.name || (known.attnum == column.attnum && entry.oid == relation.oid);
             if same && !known.labels.is_empty() {
-                labels.entry(column.attnum).or_default().extend(known.labels.iter().cloned());
+                table.whole.entry(column.attnum).or_default().extend(known.labels.iter().cloned());
             }
+            if same && !known.parts.is_empty() {
+                add_parts(table.parts.entry(column.attnum).or_default(), &known.parts);
+            }
+        }
+    }
+}
+
+fn add_parts(parts: &mut Parts, more: &Parts) {
+    for (path, labels) in more {
+        parts.entry(path.clone()).or_default().extend(labels.iter().cloned());
+    }
+}
+
+/// What is asked for most: the labels of a column and of its parts together.
+pub(super) fn gather_labels(tables: &mut HashMap<u32, KnownTable>) {
+    for table in tables.values_mut() {
+        table.labels.clone_from(&table.whole);
+        for (attnum, parts) in &table.parts {
+            table.labels.entry(*attnum).or_default().extend(parts.values().flatten().cloned());
         }
     }
 }
@@ -42,20 +57,24 @@ fn share_labels(facts: &ServerFacts, tables: &mut HashMap<u32, KnownTable>) {
                 }
             }
         }
-        let mut by_name: BTreeMap<&str, BTreeSet<Label>> = BTreeMap::new();
+        let mut by_name: BTreeMap<&str, (BTreeSet<Label>, Parts)> = BTreeMap::new();
         for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
             for column in &relation.columns {
-                let labels = tables.get(&relation.oid).and_then(|t| t.labels.get(&column.attnum));
-                if let Some(labels) = labels {
-                    by_name.entry(&column.name).or_default().extend(labels.iter().cloned());
-                }
+                let Some(table) = tables.get(&relation.oid) else { continue };
+                let (labels, parts) = by_name.entry(&column.name).or_default();
+                labels.extend(table.whole.get(&column.attnum).into_iter().flatten().cloned());
+                table.parts.get(&column.attnum).into_iter().for_each(|more| add_parts(parts, more));
             }
         }
         for relation in family.iter().filter_map(|oid| facts.relations.get(oid)) {
             let Some(table) = tables.get_mut(&relation.oid) else { continue };
             for column in &relation.columns {
-                if let Some(labels) = by_name.get(column.name.as_str()).filter(|labels| !labels.is_empty()) {
-                    table.labels.insert(column.attnum, labels.clone());
+                let Some((labels, parts)) = by_name.get(column.name.as_str()) else { continue };
+                if !labels.is_empty() {
+                    table.whole.insert(column.attnum, labels.clone());
+                }
+                if !parts.is_empty() {
+                    table.parts.insert(column.attnum, parts.clone());
                 }
             }
         }
@@ -65,14 +84,17 @@ fn share_labels(facts: &ServerFacts, tables: &mut HashMap<u32, KnownTable>) {
 /// Follows labels to wherever the values go that bear them, until nothing more is labelled.
 pub(super) fn spread_labels(facts: &ServerFacts, tables: &mut HashMap<u32, KnownTable>) {
     let count = |tables: &HashMap<u32, KnownTable>| -> usize {
-        tables.values().flat_map(|table| table.labels.values()).map(BTreeSet::len).sum()
+        let whole = tables.values().flat_map(|table| table.whole.values());
+        let parts = tables.values().flat_map(|table| table.parts.values()).flat_map(BTreeMap::values);
+        whole.chain(parts).map(BTreeSet::len).sum()
     };
     loop {
         let before = count(tables);
+        gather_labels(tables);
         for relation in facts.tables() {
             for (attnum, labels) in held(facts, tables, relation) {
                 if let Some(table) = tables.get_mut(&relation.oid).filter(|_| !labels.is_empty()) {
-                    table.labels.entry(attnum).or_default().extend(labels);
+                    table.whole.entry(attnum).or_default().extend(labels);
                 }
             }
         }

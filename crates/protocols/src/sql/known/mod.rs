@@ -2,14 +2,14 @@
 
 mod labels;
 
-use super::catalogue::{Catalogue, TableEntry};
+use super::catalogue::{Catalogue, Parts, TableEntry};
 use super::facts::{Relation, RelationKind, ServerFacts};
 use super::session::SessionState;
 use countersign_core::action::{Resource, TableName};
 use countersign_core::id::AgentName;
 use countersign_core::kind::Kind;
 use countersign_core::label::Label;
-use labels::{add_labels, labels_within, same_columns, spread_labels};
+use labels::{add_labels, gather_labels, labels_within, same_columns, spread_labels};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -30,7 +30,12 @@ pub struct Known {
 /// What the catalogue says of one table.
 #[derive(Debug, Clone, Default)]
 struct KnownTable {
+    /// Of columns, and of their parts.
     labels: BTreeMap<i16, BTreeSet<Label>>,
+    /// Of columns as a whole.
+    whole: BTreeMap<i16, BTreeSet<Label>>,
+    /// Of parts of columns.
+    parts: BTreeMap<i16, Parts>,
     own: BTreeSet<AgentName>,
     unknown: bool,
     /// Reading it runs code that cannot be seen, or that shows what it should not.
@@ -66,15 +71,16 @@ impl Known {
             }
             // Both entries count: a label must not get lost because a table was renamed or made anew.
             for entry in here.map(|(_, entry)| entry).into_iter().chain(named) {
-                add_labels(&mut known.labels, entry, relation);
+                add_labels(&mut known, entry, relation);
             }
             tables.insert(relation.oid, known);
         }
         spread_labels(&facts, &mut tables);
+        gather_labels(&mut tables);
         let views = views(&facts);
         // A label of the catalogue counts although its table is not there, or not any more.
         let has_labels = catalogue.tables.values().flat_map(|table| table.columns.values());
-        let has_labels = has_labels.into_iter().any(|column| !column.labels.is_empty());
+        let has_labels = has_labels.into_iter().any(|column| column.all_labels().next().is_some());
         let mut known = Self { facts, catalogue, tables, views, none: BTreeSet::new(), has_labels };
         known.read_code();
         known
@@ -98,6 +104,13 @@ impl Known {
     /// The labels of a column of a table. A view's columns have none of their own: reading one is `reveal`.
     pub fn labels_of(&self, oid: u32, attnum: i16) -> &BTreeSet<Label> {
         self.tables.get(&oid).and_then(|table| table.labels.get(&attnum)).unwrap_or(&self.none)
+    }
+
+    /// The parts of a column that bear labels, where nothing else of it does.
+    pub fn parts_of(&self, oid: u32, attnum: i16) -> Option<&Parts> {
+        let table = self.tables.get(&oid)?;
+        let whole = table.whole.get(&attnum).is_some_and(|labels| !labels.is_empty());
+        table.parts.get(&attnum).filter(|_| !whole)
     }
 
     /// Where a column comes from, by name: for those of partitions and of tables that inherit, their ancestor's.
