@@ -30,6 +30,14 @@ impl PgBouncer {
         Self::start_with(server, user, password, None).await
     }
 
+    /// Starts it for several users, and lends a server connection for one transaction at a time.
+    ///
+    /// # Errors
+    /// When it is not installed or does not come up.
+    pub async fn lending(server: &ScratchPg, users: &[(&str, &str)]) -> Result<Self> {
+        Self::start_as(server, users, "transaction", None).await
+    }
+
     /// The same, for clients that encrypt where there is a certificate to show them.
     ///
     /// # Errors
@@ -40,21 +48,31 @@ impl PgBouncer {
         password: &str,
         tls: Option<&Issued>,
     ) -> Result<Self> {
+        Self::start_as(server, &[(user, password)], "session", tls).await
+    }
+
+    async fn start_as(
+        server: &ScratchPg,
+        users: &[(&str, &str)],
+        mode: &str,
+        tls: Option<&Issued>,
+    ) -> Result<Self> {
         let program = scratch::find_program("pgbouncer", &[PathBuf::from("/usr/sbin")]);
         let program = program.context("`pgbouncer` is not installed: scripts/setup --for test")?;
         let owner = Unprivileged::find()?;
         let folder = scratch::new_folder("bouncer")?;
         let port = scratch::free_port()?;
-        let users = folder.join("users");
+        let file = folder.join("users");
         let settings = folder.join("pgbouncer.ini");
-        scratch::write_private(&users, &format!("\"{user}\" \"{password}\"\n"))?;
+        let lines = users.iter().map(|(user, password)| format!("\"{user}\" \"{password}\"\n"));
+        scratch::write_private(&file, &lines.collect::<String>())?;
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = session\nmax_client_conn = 1000\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\npool_mode = {mode}\nmax_client_conn = 1000\n\
              default_pool_size = 100\nignore_startup_parameters = extra_float_digits,search_path\nlog_connections = 0\n\
              log_disconnections = 0\nlog_stats = 0\n",
             server.port(),
-            users.display()
+            file.display()
         );
         let (certificate, private_key) = (folder.join("server.pem"), folder.join("server.key"));
         let tls = tls.map_or(Ok(String::new()), |issued| {
@@ -66,7 +84,7 @@ impl PgBouncer {
             ))
         })?;
         scratch::write_private(&settings, &(text + &tls))?;
-        for path in [&folder, &users, &settings, &certificate, &private_key] {
+        for path in [&folder, &file, &settings, &certificate, &private_key] {
             if path.exists() {
                 owner.own(path)?;
             }

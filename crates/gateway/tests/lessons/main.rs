@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod flood;
+mod poolers;
 mod refused;
 mod revoked;
 #[path = "../shared/mod.rs"]

@@ -16,7 +16,7 @@ const ONE_ROLE: &str = r#"{ role = "shop_rw", password = { file = "secrets/shop_
 pub const THREE_ROLES: &str = r#"{ role = "shop auto", password = { file = "secrets/auto" }, masked = "shop\"masked", granted = { role = "shop_granted", password = { file = "secrets/granted" } } }"#;
 
 /// What the doctor says: its exit code, and each finding as grade, check and words.
-async fn doctor(house: &House) -> (Option<i32>, Vec<(String, String, String)>) {
+pub async fn doctor(house: &House) -> (Option<i32>, Vec<(String, String, String)>) {
     let said = house.countersign.run(&["doctor", "shop", "--json"]).await.unwrap();
     let report: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"));
     let findings = report["examined"][0]["findings"].as_array().unwrap().iter();
@@ -25,12 +25,12 @@ async fn doctor(house: &House) -> (Option<i32>, Vec<(String, String, String)>) {
     (said.code, findings.collect())
 }
 
-fn refused(findings: &[(String, String, String)]) -> Vec<&str> {
+pub fn refused(findings: &[(String, String, String)]) -> Vec<&str> {
     findings.iter().filter(|(grade, ..)| grade == "refuse").map(|(_, check, _)| check.as_str()).collect()
 }
 
 /// Whether there is a finding of this grade, check and word.
-fn says(findings: &[(String, String, String)], grade: &str, check: &str, word: &str) -> bool {
+pub fn says(findings: &[(String, String, String)], grade: &str, check: &str, word: &str) -> bool {
     findings.iter().any(|(g, c, found)| g == grade && c == check && found.contains(word))
 }
 

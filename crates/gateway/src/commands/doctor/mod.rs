@@ -85,7 +85,7 @@ async fn examine(
     let known = Known::new(Arc::new(facts), Arc::clone(catalogue));
     let labelled = Labelled::of(&known);
     accepted(&known, differences, &labelled, &mut found);
-    found.extend(server::between(&mut at, &reader).await?);
+    found.extend(server::between(&reader).await?);
     found.extend(server::own_transport(&mut at, &reader).await?);
     let (held, logins) = roles(settings);
     found.extend(logged_in(settings, database, &logins).await);

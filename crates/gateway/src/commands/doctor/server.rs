@@ -3,7 +3,7 @@
 
 use super::finding::{Finding, Grade, listed, shown};
 use anyhow::Result;
-use countersign_protocols::postgres::serve::Questions;
+use countersign_protocols::postgres::serve::{self, Between, Questions};
 use countersign_protocols::postgres::upstream::UpstreamConfig;
 use std::collections::BTreeMap;
 
@@ -275,28 +275,21 @@ pub async fn own_transport(at: &mut Questions, config: &UpstreamConfig) -> Resul
 }
 
 /// Whether what answers is the server, or something in between that lends its connections.
-pub async fn between(first: &mut Questions, config: &UpstreamConfig) -> Result<Vec<Finding>> {
-    const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
-    let said = first.process().map(|process| process.to_string());
-    let before = first.rows(WHO).await?;
-    if said.as_deref() == super::role::first_cells(&before).first().copied() {
-        return Ok(Vec::new());
-    }
-    // What was lent last is lent first: a transaction of somebody else takes the connection away, where it can.
-    let mut second = Questions::open(config).await?;
-    second.rows("BEGIN").await?;
-    second.rows(WHO).await?;
-    let after = first.rows(WHO).await?;
-    second.rows("ROLLBACK").await?;
+pub async fn between(config: &UpstreamConfig) -> Result<Vec<Finding>> {
     let then =
         "let the target name PostgreSQL itself; a pooler may stand before the gate (docs/operations.md)";
-    Ok(vec![if before == after {
-        let what = "what answers is not the server but something that speaks for it (a pooler, a proxy): a direct path may lead around the gate, and cancelling may not reach the server";
-        Finding::bad(Grade::Warn, "pooler", what, then)
-    } else {
-        let what = "the target is a pooler that lends a connection for one transaction: settings, prepared statements and locks of one session would be those of another";
-        Finding::bad(Grade::Refuse, "pooler", what, then)
-    }])
+    let (grade, what) = match serve::between(config).await? {
+        Between::Nobody => return Ok(Vec::new()),
+        Between::Speaker => (
+            Grade::Warn,
+            "what answers is not the server but something that speaks for it (a pooler, a proxy): a direct path may lead around the gate, and cancelling may not reach the server",
+        ),
+        Between::Lender => (
+            Grade::Refuse,
+            "the target is a pooler that lends a connection for one transaction: settings, prepared statements and locks of one session would be those of another",
+        ),
+    };
+    Ok(vec![Finding::bad(grade, "pooler", what, then)])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use super::super::codec::backend::{self, Backend};
 use super::super::codec::{CodecError, Limits, write_frontend};
 use super::super::upstream::{self, Upstream, UpstreamConfig, UpstreamError};
+use super::between::{Between, behind};
 use crate::sql::catalogue::Catalogue;
 use crate::sql::facts::{self as sql_facts, ServerFacts};
 use crate::sql::known::Known;
@@ -43,6 +44,13 @@ pub enum FactsError {
     /// It took too long.
     #[error("expected the server's catalogue within {ANSWER_WAIT_MAX:?}, found silence")]
     Timeout,
+    /// What is left at the server for a session would be somebody else's.
+    #[error(
+        "expected PostgreSQL itself, found a pooler that lends a connection for one transaction: settings, prepared statements \
+         and locks of one session would be those of another; let the target name the server (a pooler may stand before the \
+         gate)"
+    )]
+    Lender,
     /// The task that asks is gone.
     #[error("the server's catalogue is not kept any more")]
     Gone,
@@ -164,7 +172,7 @@ impl Facts {
 
     /// Reads the facts for the first time and keeps them from then on.
     pub(super) async fn keep(config: UpstreamConfig, catalogue: Arc<Catalogue>) -> Result<Self, FactsError> {
-        let (upstream, lasting) = (upstream::connect(&config).await?, Lasting::default());
+        let (upstream, lasting) = (connect(&config).await?, Lasting::default());
         let mut reader = Reader { upstream, lasting, config, epoch: 0, catalogue };
         let print = reader.fingerprint().await?;
         let known = reader.read().await?;
@@ -173,6 +181,15 @@ impl Facts {
         let doubt = Arc::new(watch::Sender::new(Doubt::default()));
         tokio::spawn(keep(reader, print, sender, requests, Arc::clone(&doubt)));
         Ok(Self { current, refresh, doubt })
+    }
+}
+
+/// A connection to the server itself.
+async fn connect(config: &UpstreamConfig) -> Result<Upstream, FactsError> {
+    let mut upstream = upstream::connect(config).await?;
+    match behind(&mut upstream, config).await? {
+        Between::Nobody | Between::Speaker => Ok(upstream),
+        Between::Lender => Err(FactsError::Lender),
     }
 }
 
@@ -231,7 +248,7 @@ impl Reader {
     async fn reconnect(&mut self) {
         // Another server may answer.
         self.lasting = Lasting::default();
-        match upstream::connect(&self.config).await {
+        match connect(&self.config).await {
             Ok(upstream) => self.upstream = upstream,
             Err(error) => tracing::warn!(%error, "the server's catalogue cannot be read"),
         }

@@ -2,6 +2,7 @@
 //! runtimes; what is decided stands in the pure files beside this folder and at the desk.
 
 mod accept;
+mod between;
 mod cancels;
 mod client;
 mod connection;
@@ -29,6 +30,7 @@ mod trial;
 mod walls;
 
 pub use accept::{Bound, ServeError, bind};
+pub use between::{Between, between};
 pub use facts::{FactsError, load as load_facts, load_fresh_session};
 pub use questions::{QuestionError, Questions, TextRows};
 pub use settings::{Authenticator, GateLimits, Preview, PreviewMode, RoleSettings, TargetSettings};

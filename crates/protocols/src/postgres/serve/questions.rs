@@ -58,11 +58,6 @@ impl Questions {
         Ok(Self(upstream::connect(config).await?))
     }
 
-    /// The process that the server said would answer, where it said so.
-    pub fn process(&self) -> Option<i32> {
-        self.0.key.as_ref().map(|key| key.pid)
-    }
-
     /// The rows that the texts of one message give, of all of them together.
     ///
     /// # Errors
