@@ -11,11 +11,12 @@ use anyhow::{Result, bail};
 pub fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what, rest @ ..] if what == "regress" => regress::run(&regress::Extent::parse(rest)?),
+        [what] if what == "fetch" => regress::fetch(),
         [what, rest @ ..] if what == "drivers" => drivers::run(rest),
         [what] if what == "gate" => drivers::wait(),
         _ => bail!(
-            "usage: cargo xtask compare regress [--resume] [--minutes N] [--part N/M] [FILE …]\n       \
-             cargo xtask compare drivers [NAME …]\n       cargo xtask compare gate"
+            "usage: cargo xtask compare regress [--quick] [--resume] [--minutes N] [--part N/M] [FILE …]\n       \
+             cargo xtask compare drivers [NAME …]\n       cargo xtask compare fetch\n       cargo xtask compare gate"
         ),
     }
 }

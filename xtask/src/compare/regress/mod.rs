@@ -25,6 +25,12 @@ const SHOWN_HUNKS_MAX: usize = 12;
 /// How many lines of each side.
 const SHOWN_LINES_MAX: usize = 6;
 
+/// Those that take a moment and use what clients use: every kind of message, types, transactions, cursors, COPY.
+const QUICK: &str = "advisory_lock arrays async bit boolean case char copy copy2 copydml copyselect date enum errors expressions \
+    float8 horology interval json jsonb_jsonpath namespace numeric plancache portals prepare prepared_xacts psql regex select \
+    select_distinct select_into strings subselect temp text timestamptz transactions truncate tsrf txid union uuid window \
+    xmlmap";
+
 /// What is compared.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Extent {
@@ -45,6 +51,7 @@ impl Extent {
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--resume" => extent.resume = true,
+                "--quick" => extent.files.extend(QUICK.split_whitespace().map(str::to_owned)),
                 "--minutes" => {
                     let minutes = words.next().context("`--minutes` wants a number")?;
                     extent.minutes = Some(minutes.parse().context("`--minutes` wants a number")?);
@@ -83,6 +90,11 @@ fn part(text: &str) -> Result<(usize, usize)> {
         Some((number, parts)) if number >= 1 && number <= parts => Ok((number, parts)),
         _ => bail!("`{text}` is no part: expected N/M"),
     }
+}
+
+/// Sees that PostgreSQL's files are here.
+pub(super) fn fetch() -> Result<()> {
+    source::folder().map(drop)
 }
 
 pub(super) fn run(extent: &Extent) -> Result<()> {
