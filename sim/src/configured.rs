@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use crate::process::Countersign;
 use crate::scratch;
 use crate::shop::Shop;
+use crate::tls::Issued;
 
 /// The agent.
 pub const AGENT: &str = "etl-agent";
@@ -113,6 +114,20 @@ pub async fn configure(
     std::fs::write(&catalogue, labelled(&found)?)?;
     countersign.run(&["check"]).await?.success().context("countersign check")?;
     Ok(())
+}
+
+/// Has the gate speak TLS with its clients. For a gate that does not run.
+///
+/// # Errors
+/// When the files cannot be written, or the configuration has no target to add it to.
+pub fn encrypt_clients(folder: &Path, issued: &Issued) -> Result<()> {
+    std::fs::write(folder.join("gate.pem"), &issued.certificate_pem)?;
+    std::fs::write(folder.join("gate.key"), &issued.key_pem)?;
+    let file = folder.join("countersign.toml");
+    let text = std::fs::read_to_string(&file)?;
+    let with = "\nenv = \"prod\"\nclient_tls = { cert = \"gate.pem\", key = \"gate.key\" }";
+    ensure!(text.contains("\nenv = \"prod\""), "the configuration has no target to add TLS to");
+    Ok(std::fs::write(&file, text.replacen("\nenv = \"prod\"", with, 1))?)
 }
 
 /// Puts a set of policies in place under which everything passes. For a gate that does not run.

@@ -1,13 +1,17 @@
 //! Many statements held at once, each on a connection of its own: what each costs in memory, and what they do to
 //! somebody who waits for nobody. Knows how to make the crowd; what a cost may be is for others to say.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::{AsyncMessage, Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_rustls::TlsConnector;
 
 use crate::house::{Held, House};
 
@@ -55,12 +59,12 @@ pub fn resident(house: &House) -> Result<u64> {
 }
 
 impl Crowd {
-    /// Connects so many clients.
+    /// Connects so many clients: in clear, or with TLS from the first byte on.
     ///
     /// # Errors
     /// One of them is not let in.
-    pub async fn connect(house: &House, count: usize) -> Result<Self> {
-        let clients = stream::iter(0..count).map(|_| Connected::open(house)).buffered(AT_ONCE);
+    pub async fn connect(house: &House, count: usize, tls: Option<&TlsConnector>) -> Result<Self> {
+        let clients = stream::iter(0..count).map(|_| Connected::open(house, tls)).buffered(AT_ONCE);
         Ok(Self { clients: clients.try_collect().await? })
     }
 
@@ -82,9 +86,21 @@ impl Crowd {
 }
 
 impl Connected {
-    async fn open(house: &House) -> Result<Self> {
-        let config = format!("{}&password={}", house.url(), house.token);
-        let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await?;
+    async fn open(house: &House, tls: Option<&TlsConnector>) -> Result<Self> {
+        let config: Config = format!("{}&password={}", house.url(), house.token).parse()?;
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await?;
+        stream.set_nodelay(true)?;
+        match tls {
+            None => Self::over(stream, &config).await,
+            Some(tls) => Self::over(tls.connect("localhost".try_into()?, stream).await?, &config).await,
+        }
+    }
+
+    async fn over<S>(stream: S, config: &Config) -> Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (client, mut connection) = config.connect_raw(stream, NoTls).await?;
         let (tell, hints) = mpsc::unbounded_channel();
         let socket = tokio::spawn(async move {
             while let Some(Ok(message)) = future::poll_fn(|cx| connection.poll_message(cx)).await {
@@ -130,8 +146,8 @@ impl Reader {
     ///
     /// # Errors
     /// It is not let in.
-    pub async fn connect(house: &House) -> Result<Self> {
-        let Connected { client, socket, .. } = Connected::open(house).await?;
+    pub async fn connect(house: &House, tls: Option<&TlsConnector>) -> Result<Self> {
+        let Connected { client, socket, .. } = Connected::open(house, tls).await?;
         let reader = Self { client, _socket: socket };
         reader.latency().await?;
         Ok(reader)

@@ -363,6 +363,12 @@ impl House {
         Ok(())
     }
 
+    /// The approver's private SSH key.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+
     async fn enrol(&self) -> Result<()> {
         let (link, code) = self.invite(APPROVER).await?;
         let key = self.key.display().to_string();

@@ -1,10 +1,11 @@
-//! One HTTP/1.1 call to 127.0.0.1 and its reply: enough for a WebDriver and a health page. No TLS, no redirects.
+//! One HTTP/1.1 call to 127.0.0.1 or a Unix socket and its reply: enough for a WebDriver and a health page. No TLS, no redirects.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 /// How large a reply may be; a screenshot in base64 is some megabytes.
 const REPLY_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -47,9 +48,32 @@ pub async fn call_with(
     headers: &[(&str, &str)],
     body: Option<&str>,
 ) -> Result<Reply> {
-    let mut stream =
-        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.context("nothing listens there")?;
-    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n");
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.context("nothing listens there")?;
+    let host = format!("localhost:{port}");
+    ask(stream, &host, method, path, headers, body)
+        .await
+        .with_context(|| format!("{method} {path} on port {port}"))
+}
+
+/// Calls `path` on a Unix socket.
+///
+/// # Errors
+/// As [`call`].
+pub async fn call_socket(socket: &Path, method: &str, path: &str, body: Option<&str>) -> Result<Reply> {
+    let stream = UnixStream::connect(socket).await.context("nothing listens there")?;
+    let reply = ask(stream, "localhost", method, path, &[], body).await;
+    reply.with_context(|| format!("{method} {path} on {}", socket.display()))
+}
+
+async fn ask(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Result<Reply> {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -59,11 +83,11 @@ pub async fn call_with(
     request.push_str("\r\n");
     request.push_str(body.unwrap_or_default());
     stream.write_all(request.as_bytes()).await?;
-    read_reply(&mut stream).await.with_context(|| format!("{method} {path} on port {port}"))
+    read_reply(&mut stream).await
 }
 
 /// Reads as far as the reply itself says it goes: not every server closes when asked to.
-async fn read_reply(stream: &mut TcpStream) -> Result<Reply> {
+async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Result<Reply> {
     let mut raw = Vec::new();
     let mut limited = stream.take(REPLY_BYTES_MAX);
     loop {

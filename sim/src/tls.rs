@@ -1,7 +1,13 @@
 //! Certificates of an invented authority, for servers in tests and the demo. Not a way to run anything real.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// A certificate and its key, both in PEM.
 #[derive(Clone, Debug)]
@@ -34,6 +40,18 @@ impl Authority {
     #[must_use]
     pub fn certificate_pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// Connects as a client that trusts this authority alone, and speaks PostgreSQL (ALPN).
+    ///
+    /// # Errors
+    /// When its certificate is none.
+    pub fn connector(&self) -> Result<TlsConnector> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.certificate_pem().as_bytes())?)?;
+        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        Ok(TlsConnector::from(Arc::new(config)))
     }
 
     /// Issues a server certificate for host names or addresses.

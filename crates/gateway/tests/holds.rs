@@ -18,11 +18,11 @@ async fn a_thousand_statements_held_at_once_cost_little_and_slow_nothing() {
     let more = format!("\n[limits]\nserver_connections_max = {SERVER_CONNECTIONS}\n");
     let settings = vec![format!("max_connections = {}", SERVER_CONNECTIONS + 20)];
     let house = House::open_with(Options { settings, ..Options::default() }, &more).await.unwrap();
-    let reader = Reader::connect(&house).await.unwrap();
+    let reader = Reader::connect(&house, None).await.unwrap();
     let alone = reader.latency().await.unwrap();
 
     let empty = resident(&house).unwrap();
-    let crowd = Crowd::connect(&house, HOLDS).await.unwrap();
+    let crowd = Crowd::connect(&house, HOLDS, None).await.unwrap();
     let idle = resident(&house).unwrap();
     let mut held = tokio::time::timeout(WITHIN, crowd.hold(|_| ())).await.unwrap().unwrap();
     let full = resident(&house).unwrap();

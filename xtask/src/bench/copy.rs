@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use countersign_sim::configured::allow_everything;
+use countersign_sim::configured::{CATALOGUE, allow_everything};
 use countersign_sim::house::House;
 use countersign_sim::pgbouncer::PgBouncer;
 use countersign_sim::scratch_pg::{self, Options};
@@ -24,8 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const WITHIN: Duration = Duration::from_secs(600);
 
 /// Which way the data goes.
-const WAYS: [(&str, &str); 2] = [
+const WAYS: [(&str, &str); 3] = [
     ("out", "COPY bulk TO STDOUT"),
+    // Two of its four columns are masked by the gate: one shows a part, one becomes NULL.
+    ("masked", "COPY people TO STDOUT"),
     // Read to its end and kept nowhere: what is measured is the way there.
     ("in", "COPY bulk FROM STDIN WHERE id < 0"),
 ];
@@ -102,11 +104,35 @@ async fn furnish(house: &mut House, mebibytes: u64) -> Result<()> {
         shop::WRITER
     );
     house.change(&fill).await?;
-    house.change("VACUUM (FREEZE, ANALYZE) bulk").await?;
+    let people = format!(
+        "CREATE UNLOGGED TABLE people AS SELECT g AS id, 'user' || g || '@example.org' AS email, md5(g::text) AS phone, \
+         repeat(md5(g::text), 29) AS note FROM generate_series(1000000, 999999 + {rows}) AS g; \
+         GRANT SELECT ON people TO {}",
+        shop::WRITER
+    );
+    house.change(&people).await?;
+    house.change("VACUUM (FREEZE, ANALYZE) bulk, people").await?;
     house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await?;
+    label(&house.folder().join(CATALOGUE))?;
     house.stop().await?;
     allow_everything(house.folder())?;
     house.serve().await
+}
+
+/// Labels the table that is masked.
+fn label(file: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    let (before, table) = text.split_once("name = \"people\"\n").context("`people` in the catalogue")?;
+    let labelled = |text: String, column: &str, label: &str| -> Result<String> {
+        let at = text
+            .find(&format!("{{ name = \"{column}\""))
+            .with_context(|| format!("the column `{column}`"))?;
+        let (head, tail) = text.split_at(at);
+        Ok(format!("{head}{}", tail.replacen("labels = []", &format!("labels = [\"{label}\"]"), 1)))
+    };
+    let table = labelled(table.to_owned(), "email", "pii.email")?;
+    let table = labelled(table, "phone", "pii.phone")?;
+    Ok(std::fs::write(file, format!("{before}name = \"people\"\n{table}"))?)
 }
 
 /// One COPY from its first byte to its last.
@@ -146,7 +172,7 @@ fn summary(way: &str, peer: &Peer, at: usize, rounds: &[Vec<Measured>]) -> Optio
     let of_direct = Spread::of(rounds.iter().filter_map(share).collect())?;
     let most = rounds.iter().filter_map(|round| round.get(at)).map(|one| one.memory_bytes).max()?;
     let mebibytes = rounded(most as f64 / f64::from(1 << 20));
-    println!("{way:<4} {:<12} {of_direct} of direct, at most {mebibytes:.1} MiB beyond before", peer.name);
+    println!("{way:<6} {:<12} {of_direct} of direct, at most {mebibytes:.1} MiB beyond before", peer.name);
     let memory = peer.between.map(|_| mebibytes);
     Some(json!({ "way": way, "peer": peer.name, "of_direct": of_direct.json(), "memory_mebibytes": memory }))
 }

@@ -1,10 +1,11 @@
-//! `cargo xtask bench postgres` (reads by key) and `bench copy` (much data): direct, PgBouncer and the gate side by side on
+//! `cargo xtask bench postgres` (reads by key), `bench copy` (much data), `bench decision` (from a yes to the statement): direct, PgBouncer and the gate side by side on
 //! one server; `bench publish` writes what was found into the documentation. Knows no gate's inside.
 //!
 //! Rounds are interleaved, each peer after the other within a round, so that what else the machine does hits all
 //! alike; ratios are taken within a round and shown with their spread.
 
 mod copy;
+mod decision;
 mod peers;
 mod plot;
 mod postgres;
@@ -25,17 +26,18 @@ const PROGRAM: &str = "COUNTERSIGN_BIN";
 pub fn run(arguments: &[String]) -> Result<()> {
     match arguments {
         [what] if what == "publish" => report::publish(),
-        [what, rest @ ..] if what == "postgres" || what == "copy" => {
+        [what, rest @ ..] if ["postgres", "copy", "decision"].contains(&what.as_str()) => {
             let Some(program) = std::env::var_os(PROGRAM) else { return with_release(arguments) };
             println!("measured: {}", program.to_string_lossy());
             match what.as_str() {
                 "copy" => copy::run(&copy::Extent::parse(rest)?),
+                "decision" => decision::run(&decision::Extent::parse(rest)?),
                 _ => postgres::run(&postgres::Extent::parse(rest)?),
             }
         }
         _ => bail!(
             "usage: cargo xtask bench postgres [--rounds N] [--seconds N] [--clients 1|16] [--mode simple|extended|prepared] [--tls]\n       \
-             cargo xtask bench copy [--rounds N] [--mebibytes N]\n       cargo xtask bench publish"
+             cargo xtask bench copy [--rounds N] [--mebibytes N]\n       cargo xtask bench decision [--rounds N]\n       cargo xtask bench publish"
         ),
     }
 }

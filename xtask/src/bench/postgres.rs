@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
+use countersign_sim::configured::encrypt_clients;
 use countersign_sim::house::House;
 use countersign_sim::pgbench::{Load, QUERY_MODES, QueryMode, Speed};
 use countersign_sim::pgbouncer::PgBouncer;
@@ -117,14 +118,8 @@ async fn furnish(house: &mut House, tls: Option<Issued>) -> Result<()> {
     house.change(&grant).await?;
     house.command(&["catalogue", "sync", "--target", "shop", "--accept"]).await?;
     house.stop().await?;
-    if let Some(Issued { certificate_pem, key_pem }) = tls {
-        std::fs::write(house.folder().join("gate.pem"), certificate_pem)?;
-        std::fs::write(house.folder().join("gate.key"), key_pem)?;
-        let file = house.folder().join("countersign.toml");
-        let text = std::fs::read_to_string(&file)?;
-        let with = "\nenv = \"prod\"\nclient_tls = { cert = \"gate.pem\", key = \"gate.key\" }";
-        ensure!(text.contains("\nenv = \"prod\""), "the configuration has no target to add TLS to");
-        std::fs::write(&file, text.replacen("\nenv = \"prod\"", with, 1))?;
+    if let Some(issued) = tls {
+        encrypt_clients(house.folder(), &issued)?;
     }
     house.serve().await
 }

@@ -13,7 +13,7 @@ use super::plot;
 const BEGIN: &str = "<!-- measured: written by `cargo xtask bench publish` -->\n";
 const END: &str = "<!-- end of measured -->";
 /// What can be kept, in the order in which it is shown.
-const NAMES: [&str; 3] = ["reads", "reads-tls", "copy"];
+const NAMES: [&str; 4] = ["reads", "reads-tls", "copy", "decision"];
 
 /// Two digits behind the point: the rest is noise.
 pub(super) fn rounded(number: f64) -> f64 {
@@ -49,6 +49,7 @@ pub(super) fn publish() -> Result<()> {
         let found: Value = serde_json::from_str(&text).with_context(|| format!("{name}.json"))?;
         let table = match name {
             "copy" => copies(&found),
+            "decision" => decisions(&found),
             _ => {
                 let way = if name.ends_with("tls") { "clients over TLS" } else { "in clear" };
                 fs::write(folder.join(format!("{name}.svg")), plot::reads(&found, way)?)?;
@@ -115,6 +116,20 @@ fn copies(found: &Value) -> Option<String> {
             shown(cell.get("of_direct")?)?,
             memory.unwrap_or_default(),
         ));
+    }
+    Some(table)
+}
+
+fn decisions(found: &Value) -> Option<String> {
+    let mut table = format!(
+        "\n`cargo xtask bench decision`, {} rounds; the goal with the connection kept is 2 × fdatasync + 1 ms, {:.2} ms here \
+         (fdatasync: {} ms):\n\n| the session's connection to the server | from the yes to the statement, ms |\n|---|---|\n",
+        found.get("rounds")?,
+        found.get("goal")?.as_f64()?,
+        shown(found.get("fdatasync_milliseconds")?)?
+    );
+    for cell in found.get("cells")?.as_array()? {
+        table.push_str(&format!("| {} | {} |\n", cell["way"].as_str()?, shown(cell.get("milliseconds")?)?));
     }
     Some(table)
 }
