@@ -47,6 +47,47 @@ fn a_catalogue_with_an_unknown_key_or_a_bad_label_is_refused() {
     assert!(Catalogue::parse(table).is_ok());
 }
 
+/// A catalogue of one column, of this type, with these parts.
+fn with_parts(type_name: &str, parts: &str) -> String {
+    let table = "[[table]]\nschema = \"public\"\nname = \"customers\"\noid = 1\n";
+    format!(
+        "{table}column = [{{ name = \"email\", attnum = 3, type = \"{type_name}\", labels = [], parts = {{ {parts} }} }}]\n"
+    )
+}
+
+#[test]
+fn parts_of_documents_are_read_as_they_are_printed_whatever_their_names() {
+    let odd = r#""/it's \"so\"/\\\u00fc" = ["pii.email"], "/a/*/0" = ["pii.name", "pii.phone"]"#;
+    let catalogue = Catalogue::parse(&with_parts("jsonb", odd)).expect("a catalogue");
+    let column = &catalogue.tables[&table("public.customers")].columns["email"];
+    assert_eq!(column.parts.len(), 2);
+    assert_eq!(column.all_labels().count(), 3);
+    assert_eq!(Catalogue::parse(&catalogue.print()).expect("its own text"), catalogue);
+}
+
+#[test]
+fn parts_without_a_label_a_place_or_a_document_are_refused() {
+    let many: Vec<String> = (0..65).map(|at| format!("\"/{at}\" = [\"pii\"]")).collect();
+    for (type_name, parts) in [
+        ("jsonb", "\"/a\" = []"),
+        ("jsonb", "\"a\" = [\"pii\"]"),
+        ("text", "\"/a\" = [\"pii\"]"),
+        ("json", many.join(", ").as_str()),
+    ] {
+        assert!(Catalogue::parse(&with_parts(type_name, parts)).is_err(), "{type_name} {parts}");
+    }
+    assert!(Catalogue::parse(&with_parts("json", &many[1..].join(", "))).is_ok());
+}
+
+#[test]
+fn a_document_that_becomes_a_text_keeps_the_labels_of_its_parts_as_its_own() {
+    let facts = facts();
+    let old = Catalogue::parse(&with_parts("jsonb", "\"/a\" = [\"pii.email\"]")).expect("a catalogue");
+    let new = accept(&old, &facts, &diff(&old, &facts));
+    let column = &new.tables[&table("public.customers")].columns["email"];
+    assert_eq!((column.labels.len(), column.parts.len()), (1, 0));
+}
+
 #[test]
 fn what_is_new_at_the_server_is_a_diff_and_an_accepted_one_is_empty() {
     let facts = facts();

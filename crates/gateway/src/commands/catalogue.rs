@@ -60,7 +60,10 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut accepted = accept(&catalogue, &facts, &differences);
     let labelled = if arguments.suggest_labels { label(&mut accepted, &differences) } else { 0 };
-    write(path, &accepted.print())?;
+    let text = accepted.print();
+    // What the gate could not read at its next start is not written.
+    Catalogue::parse(&text).context("the accepted catalogue could not be read again")?;
+    write(path, &text)?;
     say(&format!(
         "\nAccepted {} differences into {}{}. The gate takes the catalogue up when it starts again.",
         differences.len(),

@@ -156,7 +156,8 @@ impl Labels {
             path: path.clone(),
             mask: self.one_mask(labels, column, Some(path)),
         };
-        WireMask::Parts(parts.iter().map(part).collect())
+        // What has no label has no say over what lies beneath it.
+        WireMask::Parts(parts.iter().map(part).filter(|part| !part.mask.is_clear()).collect())
     }
 
     fn one_mask(&self, labels: &BTreeSet<Label>, column: (u32, i16), part: Option<&KeyPath>) -> WireMask {

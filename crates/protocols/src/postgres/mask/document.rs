@@ -4,9 +4,12 @@
 use super::super::codec::Format;
 use super::value::{FIXED, Masked, NUMERIC_OID, TEXT_OID, WireMask, mask_value};
 use countersign_core::key_path::{KeyPath, Step};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
+
+/// A masked document has at most so many bytes.
+const MASKED_BYTES_MAX: usize = 256 << 20;
 
 /// A place within documents, and what becomes of what stands there.
 #[derive(Debug, Clone)]
@@ -20,52 +23,97 @@ pub struct Part {
 /// What of a part is still ahead.
 type Ahead<'a> = (&'a [Step], &'a WireMask);
 
-/// The document with its parts masked; none where it is no document, so that nobody can say where they are.
+/// The document with its parts masked; none where it is no document, so that nobody can say where they are, or where it
+/// would get too long.
 pub(super) fn masked(parts: &[Part], document: &[u8]) -> Option<Vec<u8>> {
+    masked_within(MASKED_BYTES_MAX, parts, document)
+}
+
+fn masked_within(bytes_max: usize, parts: &[Part], document: &[u8]) -> Option<Vec<u8>> {
     let document: &RawValue = serde_json::from_slice(document).ok()?;
     let ahead: Vec<Ahead<'_>> = parts.iter().map(|part| (part.path.steps(), &part.mask)).collect();
-    let mut out = String::with_capacity(document.get().len());
+    let mut out = Written { text: String::with_capacity(document.get().len().min(bytes_max)), bytes_max };
     put(&ahead, document, &mut out)?;
-    Some(out.into_bytes())
+    Some(out.text.into_bytes())
 }
 
-fn put(ahead: &[Ahead<'_>], value: &RawValue, out: &mut String) -> Option<()> {
+/// What is written so far, and how much it may become.
+struct Written {
+    text: String,
+    bytes_max: usize,
+}
+
+impl Written {
+    fn push(&mut self, text: &str) -> Option<()> {
+        self.text.push_str(text);
+        (self.text.len() <= self.bytes_max).then_some(())
+    }
+}
+
+fn put(ahead: &[Ahead<'_>], value: &RawValue, out: &mut Written) -> Option<()> {
     let mut here = ahead.iter().filter(|(steps, _)| steps.is_empty()).map(|(_, mask)| *mask);
     match (here.next(), here.next()) {
-        (Some(mask), None) => out.push_str(&leaf(mask, value)),
+        (Some(mask), None) => out.push(&leaf(mask, value)),
         // Two masks for one place: neither speaks for the other.
-        (Some(_), Some(_)) => out.push_str("null"),
-        (None, _) if ahead.is_empty() => out.push_str(value.get()),
-        (None, _) => within(ahead, value, out)?,
+        (Some(_), Some(_)) => out.push("null"),
+        (None, _) if ahead.is_empty() => out.push(value.get()),
+        (None, _) => within(ahead, value, out),
     }
-    Some(())
 }
 
-fn within(ahead: &[Ahead<'_>], value: &RawValue, out: &mut String) -> Option<()> {
-    match value.get().as_bytes().first()? {
-        b'{' => {
-            let Members(members) = serde_json::from_str(value.get()).ok()?;
-            out.push('{');
-            for (at, (name, value)) in members.iter().enumerate() {
-                out.push_str(if at > 0 { ", " } else { "" });
-                out.push_str(&text(name));
-                out.push_str(": ");
-                put(&below(ahead, name), value, out)?;
-            }
-            out.push('}');
-        }
-        b'[' => {
-            let elements: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-            out.push('[');
-            for (at, value) in elements.iter().enumerate() {
-                out.push_str(if at > 0 { ", " } else { "" });
-                put(&below(ahead, &at.to_string()), value, out)?;
-            }
-            out.push(']');
-        }
-        _ => out.push_str(value.get()),
+fn within(ahead: &[Ahead<'_>], value: &RawValue, out: &mut Written) -> Option<()> {
+    if !value.get().starts_with(['{', '[']) {
+        return out.push(value.get());
     }
-    Some(())
+    let mut document = serde_json::Deserializer::from_str(value.get());
+    document.deserialize_any(Within { ahead, out }).ok()
+}
+
+/// Writes the members or elements one by one as they are read, also those of one name.
+struct Within<'a> {
+    ahead: &'a [Ahead<'a>],
+    out: &'a mut Written,
+}
+
+impl Within<'_> {
+    fn put<E: de::Error>(&mut self, name: &str, value: &RawValue) -> Result<(), E> {
+        let done = put(&below(self.ahead, name), value, self.out);
+        done.ok_or_else(|| E::custom("it gets too long, or is no document"))
+    }
+}
+
+impl<'de> Visitor<'de> for Within<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or an array")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let mut between = "{";
+        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+            self.out.text.push_str(between);
+            self.out.text.push_str(&text(&name));
+            self.out.text.push_str(": ");
+            self.put(&name, value)?;
+            between = ", ";
+        }
+        self.out.text.push_str(if between == "{" { "{}" } else { "}" });
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let mut between = "[";
+        let mut at = 0_usize;
+        while let Some(value) = elements.next_element::<&RawValue>()? {
+            self.out.text.push_str(between);
+            self.put(&at.to_string(), value)?;
+            between = ", ";
+            at += 1;
+        }
+        self.out.text.push_str(if between == "[" { "[]" } else { "]" });
+        Ok(())
+    }
 }
 
 /// What is still ahead within the member or element of this name.
@@ -111,31 +159,6 @@ fn is_number(text: &str) -> bool {
 
 fn text(value: &str) -> String {
     serde_json::Value::from(value).to_string()
-}
-
-/// The members of an object as they stand, also those of one name.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct All;
-        impl<'de> Visitor<'de> for All {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(All)
-    }
 }
 
 #[cfg(test)]
@@ -189,6 +212,19 @@ mod tests {
         assert_eq!(one(WireMask::Bucket(Bucket::Width(100)), "\"317\""), "[null]");
         assert_eq!(one(WireMask::Fixed, "null"), "[null]");
         assert_eq!(one(WireMask::Fixed, "false"), r#"["[masked]"]"#);
+    }
+
+    #[test]
+    fn what_gets_too_long_by_its_masks_is_no_document() {
+        let (document, elsewhere) = (b"[1, 1, 1]", [part("/email", WireMask::Null)]);
+        assert!(masked_within(document.len(), &elsewhere, document).is_some());
+        assert_eq!(masked_within(document.len() - 2, &elsewhere, document), None);
+        assert_eq!(masked_within(30, &[part("/*", WireMask::Fixed)], document), None);
+        assert_eq!(
+            shown(&[part("/*", WireMask::Fixed)], "{\"a\": [], \"b\": {}}"),
+            r#"{"a": "[masked]", "b": "[masked]"}"#
+        );
+        assert_eq!(shown(&[part("/*/*", WireMask::Fixed)], "[[], {}]"), "[[], {}]");
     }
 
     #[test]

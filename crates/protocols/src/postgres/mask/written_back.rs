@@ -47,25 +47,41 @@ fn whole(text: &str) -> Option<WrittenBack> {
     }
 }
 
-/// Whether one of the strings of a document is: parts of documents have masks of their own.
+/// Whether one of the strings of a document is: parts of documents have masks of their own. What is read are its strings
+/// and nothing else, so that neither depth nor numbers matter.
 fn in_document(text: &str) -> Option<WrittenBack> {
     if !text.starts_with(['{', '[']) {
         return None;
     }
-    let mut open: Vec<serde_json::Value> = vec![serde_json::from_str(text).ok()?];
-    while let Some(value) = open.pop() {
-        match value {
-            serde_json::Value::String(text) => {
-                if let Some(found) = whole(&text) {
-                    return Some(found);
-                }
-            }
-            serde_json::Value::Array(elements) => open.extend(elements),
-            serde_json::Value::Object(members) => open.extend(members.into_iter().map(|(_, value)| value)),
-            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
+    let mut rest = text;
+    while let Some((_, from)) = rest.split_once('"') {
+        let end = string_end(from)?;
+        let (string, after) = (from.get(..end)?, from.get(end + 1..)?);
+        rest = after;
+        let is_name = after.trim_start().starts_with(':');
+        if !is_name && let Some(found) = in_string(string) {
+            return Some(found);
         }
     }
     None
+}
+
+/// Where the quote stands that ends a string.
+fn string_end(text: &str) -> Option<usize> {
+    let mut escaped = false;
+    text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+fn in_string(string: &str) -> Option<WrittenBack> {
+    if !string.contains('\\') {
+        return whole(string);
+    }
+    let decoded: String = serde_json::from_str(&format!("\"{string}\"")).ok()?;
+    whole(&decoded)
 }
 
 /// Wherever it stands: also in the middle of a longer text, or of a document.
@@ -174,7 +190,10 @@ mod tests {
             (r#"[1, {"a": ["****1111"]}]"#, Some(WrittenBack::Partial)),
             (r#"{"a": "it was [masked] there", "b": "*", "c": 1}"#, None),
             (r#"{"[masked]": 1}"#, None),
-            (r#"{"a": "[masked]""#, None),
+            (r#"{"a": "\u005bmasked]"}"#, Some(WrittenBack::Fixed)),
+            (r#"{"a": 1e999, "a": "[masked]", "a": "b"}"#, Some(WrittenBack::Fixed)),
+            (r#"{"a": "say \"hi\"", "b": "\\"}"#, None),
+            (r#"{"a": "[masked]"#, None),
         ] {
             assert_eq!(written_back(&key(), document.as_bytes()), expected, "{document}");
         }

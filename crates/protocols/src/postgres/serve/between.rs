@@ -2,7 +2,12 @@
 
 use super::super::upstream::{self, Upstream, UpstreamConfig};
 use super::facts::{FactsError, query};
+use std::time::Duration;
 
+/// Transactions that are open at once where something stands between: more than a pooler keeps idle by itself.
+const OTHERS: usize = 4;
+/// How long a connection may take to be lent.
+const LENT_WITHIN: Duration = Duration::from_secs(5);
 const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
 
 /// Who answers where a target is reached.
@@ -32,11 +37,24 @@ pub(super) async fn behind(first: &mut Upstream, config: &UpstreamConfig) -> Res
     if said.as_ref() == before.iter().flatten().flatten().next() {
         return Ok(Between::Nobody);
     }
-    // What was lent last is lent first: a transaction of somebody else takes the connection away, where it can.
-    let mut second = upstream::connect(config).await?;
-    query(&mut second, "BEGIN").await?;
-    query(&mut second, WHO).await?;
-    let after = query(first, WHO).await?;
-    query(&mut second, "ROLLBACK").await?;
-    Ok(if before == after { Between::Speaker } else { Between::Lender })
+    // Transactions of others take the connections that are lent, as far as there are any: then another one answers here.
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        let mut other = upstream::connect(config).await?;
+        let begun = async {
+            query(&mut other, "BEGIN").await?;
+            query(&mut other, WHO).await
+        };
+        match tokio::time::timeout(LENT_WITHIN, begun).await {
+            Ok(begun) => drop(begun?),
+            // It waits until somebody else's transaction ends.
+            Err(_) => return Ok(Between::Lender),
+        }
+        others.push(other);
+    }
+    let after = tokio::time::timeout(LENT_WITHIN, query(first, WHO)).await;
+    match after {
+        Ok(after) => Ok(if after? == before { Between::Speaker } else { Between::Lender }),
+        Err(_) => Ok(Between::Lender),
+    }
 }

@@ -20,6 +20,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long one question may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(20);
+/// The name of the fingerprint's statement at the server.
+const FINGERPRINT: &str = "fingerprint";
 /// The largest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
@@ -226,10 +228,13 @@ struct Reader {
     catalogue: Arc<Catalogue>,
 }
 
-/// What came with the server, as it was read last over this connection, and the fingerprint that it was read under.
+/// What came with the server, as it was read last over this connection, and the fingerprint that it was read under; and
+/// what was left at the server.
 #[derive(Default)]
 struct Lasting {
     print: Option<String>,
+    /// The fingerprint's statement has been prepared.
+    prepared: bool,
     tables: BTreeMap<&'static str, Table>,
 }
 
@@ -241,8 +246,18 @@ impl Reader {
         Ok(Snapshot { known: Arc::new(known), epoch: self.epoch })
     }
 
+    // Asked at each claim, by people who wait: the server plans it once.
     async fn fingerprint(&mut self) -> Result<String, FactsError> {
-        fingerprint(&mut self.upstream, sql_facts::fingerprint_query()).await
+        let mut out = BytesMut::new();
+        if !self.lasting.prepared {
+            write_frontend::parse(&mut out, FINGERPRINT, sql_facts::fingerprint_query(), &[])?;
+        }
+        write_frontend::bind(&mut out, "", FINGERPRINT, &[], &[], &[])?;
+        write_frontend::execute(&mut out, "", 0)?;
+        write_frontend::sync(&mut out);
+        let rows = within_time(ask(&mut self.upstream, &out)).await?;
+        self.lasting.prepared = true;
+        Ok(joined(rows))
     }
 
     async fn reconnect(&mut self) {
@@ -362,22 +377,30 @@ async fn read(upstream: &mut Upstream, lasting: &mut Lasting) -> Result<ServerFa
 }
 
 async fn fingerprint(upstream: &mut Upstream, sql: &str) -> Result<String, FactsError> {
-    let rows = query(upstream, sql).await?;
+    Ok(joined(query(upstream, sql).await?))
+}
+
+fn joined(rows: Table) -> String {
     let cells = rows.into_iter().flatten().map(Option::unwrap_or_default);
-    Ok(cells.collect::<Vec<_>>().join("\u{1f}"))
+    cells.collect::<Vec<_>>().join("\u{1f}")
 }
 
 type Table = Vec<Vec<Option<String>>>;
 
 /// Asks over a connection of its own.
 pub(super) async fn query(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
-    tokio::time::timeout(ANSWER_WAIT_MAX, ask(upstream, sql)).await.map_err(|_| FactsError::Timeout)?
-}
-
-async fn ask(upstream: &mut Upstream, sql: &str) -> Result<Table, FactsError> {
     let mut out = BytesMut::new();
     write_frontend::query(&mut out, sql)?;
-    upstream.stream.write_all(&out).await?;
+    within_time(ask(upstream, &out)).await
+}
+
+async fn within_time(asked: impl Future<Output = Result<Table, FactsError>>) -> Result<Table, FactsError> {
+    tokio::time::timeout(ANSWER_WAIT_MAX, asked).await.map_err(|_| FactsError::Timeout)?
+}
+
+/// Sends messages that end in one ReadyForQuery, and takes their rows.
+async fn ask(upstream: &mut Upstream, messages: &[u8]) -> Result<Table, FactsError> {
+    upstream.stream.write_all(messages).await?;
     upstream.stream.flush().await?;
     let (mut rows, mut refused) = (Vec::new(), None);
     loop {

@@ -239,18 +239,17 @@ impl Connection {
     ) -> Result<Result<(Arc<Analysis>, Judged), Refusal>, Ended> {
         // A token that was revoked or ran out while people decided releases nothing.
         self.check_identity()?;
-        self.snapshot = match self.facts.refreshed().await {
+        // Over two connections at once: people and their agent wait.
+        let facts = self.facts.clone();
+        let (snapshot, session) = tokio::join!(facts.refreshed(), self.session_afresh());
+        session?;
+        self.snapshot = match snapshot {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "the server's facts cannot be had for a claim");
                 return Ok(Err(Refusal::Unavailable { what: "the server's catalogue cannot be read" }));
             }
         };
-        self.session.state_is_stale = true;
-        self.refresh_state().await?;
-        self.read_values().await?;
-        let between = self.session.transaction.suspended || !self.is_within_transaction();
-        self.answers_as = if between { self.which_server().await? } else { None };
         match self.analyse_whole(action).await {
             Ok(analysis) => {
                 let judged = self.judge(&analysis, action);
@@ -258,6 +257,15 @@ impl Connection {
             }
             Err(error) => Ok(Err(not_understood(error))),
         }
+    }
+
+    async fn session_afresh(&mut self) -> Result<(), Ended> {
+        self.session.state_is_stale = true;
+        self.refresh_state().await?;
+        self.read_values().await?;
+        let between = self.session.transaction.suspended || !self.is_within_transaction();
+        self.answers_as = if between { self.which_server().await? } else { None };
+        Ok(())
     }
 
     // A hold exists only where no transaction is open at the server. One that has only read is ended there; the

@@ -1,6 +1,7 @@
 //! What a server has that the catalogue has not, or has otherwise: shown as a diff, accepted line by line or whole.
 //! Suggests labels by a column's name, and never sets one by itself.
 
+use super::raw::PARTS_MAX;
 use super::{Catalogue, ColumnEntry, Parts, TableEntry, is_document};
 use crate::sql::facts::{Relation, ServerFacts};
 use countersign_core::action::TableName;
@@ -225,6 +226,9 @@ pub fn accept(catalogue: &Catalogue, facts: &ServerFacts, accepted: &[Difference
                     // Of what has no parts any more all is what they were.
                     entry.labels.extend(known.all_labels().cloned());
                 }
+            }
+            if entry.parts.len() > PARTS_MAX {
+                entry.labels.extend(std::mem::take(&mut entry.parts).into_values().flatten());
             }
             (c.name.clone(), entry)
         });

@@ -45,6 +45,9 @@ pub enum CatalogueError {
     /// Parts of what has none.
     #[error("expected `parts` of a json or jsonb column only, found them of `{0}`; label the column itself")]
     NoDocument(String),
+    /// A part that is nothing.
+    #[error("expected a label for each of `parts`, found none for `{0}`; leave it out")]
+    NoLabel(String),
     /// Parts without number.
     #[error("expected at most {PARTS_MAX} `parts` of a column, found more of `{0}`; label the column itself")]
     Parts(String),
@@ -124,7 +127,11 @@ fn checked(raw: RawTable) -> Result<(TableName, TableEntry), CatalogueError> {
         for (path, labels) in &column.parts {
             let path =
                 KeyPath::parse(path).map_err(|error| CatalogueError::Path { table: table.clone(), error })?;
-            parts.insert(path, labels.iter().map(label).collect::<Result<_, _>>()?);
+            let labels: BTreeSet<Label> = labels.iter().map(label).collect::<Result<_, _>>()?;
+            if labels.is_empty() {
+                return Err(CatalogueError::NoLabel(format!("{table}.{} {path}", column.name)));
+            }
+            parts.insert(path, labels);
         }
         let named = || format!("{table}.{}", column.name);
         if parts.len() > PARTS_MAX {
@@ -175,7 +182,8 @@ pub(super) fn print(catalogue: &Catalogue) -> String {
 fn parts(parts: &Parts) -> String {
     let part = |(path, labels): (&KeyPath, &BTreeSet<Label>)| {
         let labels: Vec<&str> = labels.iter().map(Label::as_str).collect();
-        format!("{} = {}", quoted(&path.to_string()), list(&labels))
+        // A key is a string of one line, in which JSON's escapes are TOML's.
+        format!("{} = {}", serde_json::Value::from(path.to_string()), list(&labels))
     };
     let parts: Vec<String> = parts.iter().map(part).collect();
     if parts.is_empty() { String::new() } else { format!(", parts = {{ {} }}", parts.join(", ")) }
