@@ -105,6 +105,11 @@ pub fn decides_values(name: &str) -> bool {
     DECIDES_VALUES.contains(&name.to_ascii_lowercase().as_str())
 }
 
+/// Their names, in lower case.
+pub fn that_decide_values() -> &'static [&'static str] {
+    DECIDES_VALUES
+}
+
 /// Whether a changed setting is one of which nothing is known here: not on the list of what may have any value, and not
 /// one that the gate follows by itself.
 pub fn is_unheard_of(name: &str) -> bool {

@@ -16,6 +16,7 @@ use countersign_core::effect::Param;
 use countersign_core::lifecycle::End;
 use countersign_desk::Report;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -244,7 +245,7 @@ impl Connection {
 
     /// Reads the settings that decide what values mean: people sign them with the statement.
     pub(super) async fn read_values(&mut self) -> Result<(), Ended> {
-        let answer = self.ask(VALUES_QUERY).await?;
+        let answer = self.ask(&VALUES_QUERY).await?;
         if let Some(code) = answer.failed {
             return Err(Ended::Unanswered { asked: "what its values' settings are", code });
         }
@@ -406,9 +407,17 @@ async fn either(
     .await
 }
 
-/// Every setting of a session, and whether the client has given it.
-const VALUES_QUERY: &str = "SELECT name, setting, (source IN ('client', 'session'))::text FROM pg_catalog.pg_settings \
-    WHERE context IN ('user', 'superuser') ORDER BY name COLLATE \"C\"";
+/// Settings of a session that decide what values mean, its name for itself, and all that the client has given; and whether
+/// it has.
+static VALUES_QUERY: LazyLock<String> = LazyLock::new(|| {
+    let names: Vec<String> = settings::that_decide_values().iter().map(|name| format!("'{name}'")).collect();
+    format!(
+        "SELECT name, setting, (source IN ('client', 'session'))::text FROM pg_catalog.pg_settings \
+         WHERE context IN ('user', 'superuser') AND (source IN ('client', 'session') \
+         OR pg_catalog.lower(name) IN ('application_name', {})) ORDER BY name COLLATE \"C\"",
+        names.join(", ")
+    )
+});
 
 /// A setting that no part of the server has declared. Those are not among its settings.
 const PLACEHOLDER_QUERY: &str = "SELECT pg_catalog.current_setting($1, true)";
