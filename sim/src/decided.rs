@@ -17,6 +17,14 @@ pub struct Asker {
     hints: mpsc::UnboundedReceiver<String>,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is compared with the server's clock, which is this machine's"
+)]
+fn now() -> Result<f64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64())
+}
+
 impl Asker {
     /// Connects. `kept`: the session leaves something at the server, so that it keeps its connection while it waits.
     ///
@@ -60,7 +68,7 @@ impl Asker {
         };
         // Until the client is told, and a moment longer, nothing moves: the yes must meet a statement that waits.
         let yes = SignedYes::to(house, &held.id).await?;
-        let begun = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+        let begun = now()?;
         let (given, said) = future::join(yes.give(), answer).await;
         given?;
         let said = said?;

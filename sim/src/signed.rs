@@ -37,7 +37,7 @@ impl SignedYes {
         let prepared = http::call_socket(&socket, "POST", &path, Some(&asked.to_string())).await?;
         let said = String::from_utf8_lossy(&prepared.body).into_owned();
         let prepared: Value = serde_json::from_str(&said).with_context(|| said.clone())?;
-        let payload = prepared["payload"].as_str().with_context(|| said.clone())?;
+        let payload = prepared.get("payload").and_then(Value::as_str).with_context(|| said.clone())?;
         let bytes = STANDARD.decode(payload)?;
         // DSSE's pre-authentication encoding.
         let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), bytes.len());
