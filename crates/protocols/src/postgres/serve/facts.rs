@@ -2,6 +2,7 @@
 //! changed there, and at once when a claim needs the truth of now.
 
 use super::super::codec::backend::{self, Backend};
+use super::super::codec::frontend::Named;
 use super::super::codec::{CodecError, Limits, write_frontend};
 use super::super::upstream::{self, Upstream, UpstreamConfig, UpstreamError};
 use super::between::{Between, behind};
@@ -174,8 +175,7 @@ impl Facts {
 
     /// Reads the facts for the first time and keeps them from then on.
     pub(super) async fn keep(config: UpstreamConfig, catalogue: Arc<Catalogue>) -> Result<Self, FactsError> {
-        let (upstream, lasting) = (connect(&config).await?, Lasting::default());
-        let mut reader = Reader { upstream, lasting, config, epoch: 0, catalogue };
+        let mut reader = Reader { upstream: None, lasting: Lasting::default(), config, epoch: 0, catalogue };
         let print = reader.fingerprint().await?;
         let known = reader.read().await?;
         let (sender, current) = watch::channel(Arc::new(known));
@@ -221,7 +221,8 @@ pub async fn load_fresh_session(config: &UpstreamConfig) -> Result<SessionState,
 }
 
 struct Reader {
-    upstream: Upstream,
+    /// None after an error: an answer may still be owed on the connection that there was.
+    upstream: Option<Upstream>,
     lasting: Lasting,
     config: UpstreamConfig,
     epoch: u64,
@@ -240,7 +241,9 @@ struct Lasting {
 
 impl Reader {
     async fn read(&mut self) -> Result<Snapshot, FactsError> {
-        let facts = read(&mut self.upstream, &mut self.lasting).await?;
+        self.connect().await?;
+        let upstream = self.upstream.as_mut().ok_or(FactsError::Gone)?;
+        let facts = read(upstream, &mut self.lasting).await?;
         self.epoch += 1;
         let known = Known::new(Arc::new(facts), Arc::clone(&self.catalogue));
         Ok(Snapshot { known: Arc::new(known), epoch: self.epoch })
@@ -249,23 +252,34 @@ impl Reader {
     // Asked at each claim, by people who wait: the server plans it once.
     async fn fingerprint(&mut self) -> Result<String, FactsError> {
         let mut out = BytesMut::new();
+        self.connect().await?;
         if !self.lasting.prepared {
+            // Closing what is not there is no error.
+            write_frontend::close(&mut out, Named::Statement(FINGERPRINT))?;
             write_frontend::parse(&mut out, FINGERPRINT, sql_facts::fingerprint_query(), &[])?;
         }
         write_frontend::bind(&mut out, "", FINGERPRINT, &[], &[], &[])?;
         write_frontend::execute(&mut out, "", 0)?;
         write_frontend::sync(&mut out);
-        let rows = within_time(ask(&mut self.upstream, &out)).await?;
+        let upstream = self.upstream.as_mut().ok_or(FactsError::Gone)?;
+        let rows = within_time(ask(upstream, &out)).await?;
         self.lasting.prepared = true;
         Ok(joined(rows))
     }
 
+    async fn connect(&mut self) -> Result<(), FactsError> {
+        if self.upstream.is_none() {
+            // Another server may answer.
+            self.lasting = Lasting::default();
+            self.upstream = Some(connect(&self.config).await?);
+        }
+        Ok(())
+    }
+
     async fn reconnect(&mut self) {
-        // Another server may answer.
-        self.lasting = Lasting::default();
-        match connect(&self.config).await {
-            Ok(upstream) => self.upstream = upstream,
-            Err(error) => tracing::warn!(%error, "the server's catalogue cannot be read"),
+        self.upstream = None;
+        if let Err(error) = self.connect().await {
+            tracing::warn!(%error, "the server's catalogue cannot be read");
         }
     }
 }

@@ -241,8 +241,8 @@ impl Connection {
         self.check_identity()?;
         // Over two connections at once: people and their agent wait.
         let facts = self.facts.clone();
-        let (snapshot, session) = tokio::join!(facts.refreshed(), self.session_afresh());
-        session?;
+        let refreshed = async { Ok::<_, Ended>(facts.refreshed().await) };
+        let (snapshot, ()) = tokio::try_join!(refreshed, self.session_afresh())?;
         self.snapshot = match snapshot {
             Ok(snapshot) => snapshot,
             Err(error) => {
