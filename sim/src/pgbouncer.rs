@@ -30,12 +30,12 @@ impl PgBouncer {
         Self::start_with(server, user, password, None).await
     }
 
-    /// Starts it for several users, and lends a server connection for one transaction at a time.
+    /// Starts it for several users, in one of its modes: `session`, or `transaction`, in which it lends connections.
     ///
     /// # Errors
     /// When it is not installed or does not come up.
-    pub async fn lending(server: &ScratchPg, users: &[(&str, &str)]) -> Result<Self> {
-        Self::start_as(server, users, "transaction", None).await
+    pub async fn pooling(server: &ScratchPg, users: &[(&str, &str)], mode: &str) -> Result<Self> {
+        Self::start_as(server, users, mode, None).await
     }
 
     /// The same, for clients that encrypt where there is a certificate to show them.

@@ -24,7 +24,10 @@ struct All {
 impl Pids {
     /// A session has this connection from now on.
     pub fn begin(&self, server: i32, told: i32) {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).told.insert(server, told);
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.told.insert(server, told);
+        // It may have had the same one before.
+        all.ended.retain(|ended| *ended != (server, told));
     }
 
     /// It has not any more. What another session has got since stays.
@@ -39,7 +42,8 @@ impl Pids {
         }
     }
 
-    /// What the client of that session was told; none where it is no session of this gate.
+    /// What the client of that session was told; none where it is no session of this gate and none of the last that were.
+    /// Whoever got the number of one of those past the gate is taken for it.
     pub fn told(&self, server: i32) -> Option<i32> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner).told.get(&server).copied()
     }

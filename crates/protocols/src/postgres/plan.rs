@@ -157,7 +157,8 @@ impl Labels {
             mask: self.one_mask(labels, column, Some(path)),
         };
         // What has no label has no say over what lies beneath it.
-        WireMask::Parts(parts.iter().map(part).filter(|part| !part.mask.is_clear()).collect())
+        let parts: Arc<[_]> = parts.iter().map(part).filter(|part| !part.mask.is_clear()).collect();
+        if parts.is_empty() { WireMask::Clear } else { WireMask::Parts(parts) }
     }
 
     fn one_mask(&self, labels: &BTreeSet<Label>, column: (u32, i16), part: Option<&KeyPath>) -> WireMask {

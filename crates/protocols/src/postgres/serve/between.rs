@@ -5,7 +5,7 @@ use super::facts::{FactsError, query};
 use std::time::Duration;
 
 /// Transactions that are open at once where something stands between: more than a pooler keeps idle by itself.
-const OTHERS: usize = 4;
+const OTHERS_MAX: usize = 4;
 /// How long a connection may take to be lent.
 const LENT_WITHIN: Duration = Duration::from_secs(5);
 const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
@@ -37,23 +37,21 @@ pub(super) async fn behind(first: &mut Upstream, config: &UpstreamConfig) -> Res
     if said.as_ref() == before.iter().flatten().flatten().next() {
         return Ok(Between::Nobody);
     }
-    // Transactions of others take the connections that are lent, as far as there are any: then another one answers here.
+    // Transactions of others take the connections that are lent, as far as there are any: then another one answers here, or
+    // none.
     let mut others = Vec::new();
-    for _ in 0..OTHERS {
+    while others.len() < OTHERS_MAX {
         let mut other = upstream::connect(config).await?;
         let begun = async {
             query(&mut other, "BEGIN").await?;
             query(&mut other, WHO).await
         };
-        match tokio::time::timeout(LENT_WITHIN, begun).await {
-            Ok(begun) => drop(begun?),
-            // It waits until somebody else's transaction ends.
-            Err(_) => return Ok(Between::Lender),
-        }
+        // Where it has to wait, all that there are have been lent.
+        let Ok(begun) = tokio::time::timeout(LENT_WITHIN, begun).await else { break };
+        begun?;
         others.push(other);
     }
-    let after = tokio::time::timeout(LENT_WITHIN, query(first, WHO)).await;
-    match after {
+    match tokio::time::timeout(LENT_WITHIN, query(first, WHO)).await {
         Ok(after) => Ok(if after? == before { Between::Speaker } else { Between::Lender }),
         Err(_) => Ok(Between::Lender),
     }
