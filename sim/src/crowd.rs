@@ -35,9 +35,10 @@ pub struct Waiting {
     pub socket: JoinHandle<()>,
 }
 
-struct Connected {
-    client: Client,
-    hints: mpsc::UnboundedReceiver<String>,
+/// A client, and what it was told by notices.
+pub(crate) struct Connected {
+    pub(crate) client: Client,
+    pub(crate) hints: mpsc::UnboundedReceiver<String>,
     socket: JoinHandle<()>,
 }
 
@@ -86,7 +87,7 @@ impl Crowd {
 }
 
 impl Connected {
-    async fn open(house: &House, tls: Option<&TlsConnector>) -> Result<Self> {
+    pub(crate) async fn open(house: &House, tls: Option<&TlsConnector>) -> Result<Self> {
         let config: Config = format!("{}&password={}", house.url(), house.token).parse()?;
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await?;
         stream.set_nodelay(true)?;

@@ -5,17 +5,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use futures_util::future;
-use tokio::sync::mpsc;
-use tokio_postgres::{AsyncMessage, Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::SimpleQueryMessage;
 
+use crate::crowd::Connected;
 use crate::house::{Held, House};
 use crate::signed::SignedYes;
 
 /// A client that asks for one thing after the other.
-pub struct Asker {
-    client: Client,
-    hints: mpsc::UnboundedReceiver<String>,
-}
+pub struct Asker(Connected);
 
 #[expect(
     clippy::disallowed_methods,
@@ -26,39 +23,26 @@ fn now() -> Result<f64> {
 }
 
 impl Asker {
-    /// Connects. `kept`: the session leaves something at the server, so that it keeps its connection while it waits.
+    /// Connects.
     ///
     /// # Errors
     /// It is not let in.
-    pub async fn connect(house: &House, kept: bool) -> Result<Self> {
-        let config = format!("{}&password={}", house.url(), house.token);
-        let (client, mut connection) = tokio_postgres::connect(&config, NoTls).await?;
-        let (tell, hints) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            while let Some(Ok(message)) = future::poll_fn(|cx| connection.poll_message(cx)).await {
-                if let AsyncMessage::Notice(notice) = message {
-                    let _ = tell.send(notice.hint().unwrap_or_default().to_owned());
-                }
-            }
-        });
-        if kept {
-            client.batch_execute("LISTEN decided").await?;
-        }
-        Ok(Self { client, hints })
+    pub async fn connect(house: &House) -> Result<Self> {
+        Ok(Self(Connected::open(house, None).await?))
     }
 
     /// Deletes a ticket, which somebody has to approve; from their yes to the moment at which the server runs it.
     ///
     /// # Errors
     /// It is not held, not approved, or does not run.
-    pub async fn delay(&mut self, house: &House, ticket: usize) -> Result<Duration> {
+    pub async fn delay(&mut self, house: &House, ticket: u32) -> Result<Duration> {
         let sql = format!(
             "DELETE FROM support_tickets WHERE id = {ticket} RETURNING extract(epoch FROM clock_timestamp())"
         );
-        let mut answer = std::pin::pin!(self.client.simple_query(&sql));
+        let mut answer = std::pin::pin!(self.0.client.simple_query(&sql));
         let held = loop {
             tokio::select! {
-                hint = self.hints.recv() => {
+                hint = self.0.hints.recv() => {
                     if let Some(held) = Held::parse(&hint.context("the connection ended")?) {
                         break held;
                     }
@@ -66,7 +50,6 @@ impl Asker {
                 said = &mut answer => { said?; anyhow::bail!("ticket {ticket}: expected a hold") }
             }
         };
-        // Until the client is told, and a moment longer, nothing moves: the yes must meet a statement that waits.
         let yes = SignedYes::to(house, &held.id).await?;
         let begun = now()?;
         let (given, said) = future::join(yes.give(), answer).await;

@@ -16,9 +16,6 @@ use super::spread::Spread;
 
 /// What one flush of a log writes, about.
 const FLUSHED_BYTES: usize = 2_048;
-/// Whether a session keeps its connection to the server while it waits.
-const WAYS: [(&str, bool); 2] = [("kept", true), ("given back", false)];
-
 /// How often.
 pub(super) struct Extent {
     rounds: u32,
@@ -44,31 +41,26 @@ pub(super) fn run(extent: &Extent) -> Result<()> {
 
 async fn measure(extent: &Extent) -> Result<()> {
     let house = House::open_with(Options::default(), "").await?;
-    let mut askers = Vec::new();
-    for (_, kept) in WAYS {
-        askers.push(Asker::connect(&house, kept).await?);
-    }
-    let mut delays = vec![Vec::new(); WAYS.len()];
-    let mut flushes = Vec::new();
-    let mut ticket = 0;
-    for _ in 0..extent.rounds {
-        for (asker, delays) in askers.iter_mut().zip(&mut delays) {
-            ticket += 1;
-            delays.push(milliseconds(asker.delay(&house, ticket).await?));
-        }
+    let mut asker = Asker::connect(&house).await?;
+    let (mut delays, mut flushes) = (Vec::new(), Vec::new());
+    for ticket in 1..=extent.rounds {
+        delays.push(milliseconds(asker.delay(&house, ticket).await?));
         flushes.push(milliseconds(flush(&house.folder().join("flushed"))?));
     }
-    let flush = Spread::of(flushes).context("no rounds")?;
+    let (delay, flush) =
+        (Spread::of(delays).context("no rounds")?, Spread::of(flushes).context("no rounds")?);
     let goal = 2.0 * flush.median + 1.0;
     println!("fdatasync here: {flush} ms; the goal: {goal:.2} ms");
-    let mut cells = Vec::new();
-    for ((way, _), delays) in WAYS.into_iter().zip(delays) {
-        let delay = Spread::of(delays).context("no rounds")?;
-        println!("server connection {way:<11} {delay} ms from the yes to the statement");
-        cells.push(json!({ "way": way, "milliseconds": delay.json() }));
-    }
-    let found = json!({ "rounds": extent.rounds, "fdatasync_milliseconds": flush.json(), "goal": goal, "cells": cells });
-    report::keep("decision", &found)
+    println!("from the yes to the statement: {delay} ms");
+    report::keep(
+        "decision",
+        &json!({
+            "rounds": extent.rounds,
+            "fdatasync_milliseconds": flush.json(),
+            "goal": goal,
+            "milliseconds": delay.json(),
+        }),
+    )
 }
 
 fn milliseconds(duration: Duration) -> f64 {

@@ -1,5 +1,6 @@
-//! `cargo xtask bench postgres` (reads by key), `bench copy` (much data), `bench decision` (from a yes to the statement): direct, PgBouncer and the gate side by side on
-//! one server; `bench publish` writes what was found into the documentation. Knows no gate's inside.
+//! `cargo xtask bench postgres` (reads by key) and `bench copy` (much data): direct, PgBouncer and the gate side by side on
+//! one server; `bench decision`: from a yes to the statement; `bench publish` writes what was found into the
+//! documentation. Knows no gate's inside.
 //!
 //! Rounds are interleaved, each peer after the other within a round, so that what else the machine does hits all
 //! alike; ratios are taken within a round and shown with their spread.

@@ -121,15 +121,12 @@ fn copies(found: &Value) -> Option<String> {
 }
 
 fn decisions(found: &Value) -> Option<String> {
-    let mut table = format!(
-        "\n`cargo xtask bench decision`, {} rounds; the goal with the connection kept is 2 × fdatasync + 1 ms, {:.2} ms here \
-         (fdatasync: {} ms):\n\n| the session's connection to the server | from the yes to the statement, ms |\n|---|---|\n",
+    Some(format!(
+        "\n`cargo xtask bench decision`, {} rounds: **{} ms** from the yes to the statement. The goal is 2 × fdatasync + 1 ms, \
+         {:.2} ms here (fdatasync: {} ms).\n",
         found.get("rounds")?,
+        shown(found.get("milliseconds")?)?,
         found.get("goal")?.as_f64()?,
         shown(found.get("fdatasync_milliseconds")?)?
-    );
-    for cell in found.get("cells")?.as_array()? {
-        table.push_str(&format!("| {} | {} |\n", cell["way"].as_str()?, shown(cell.get("milliseconds")?)?));
-    }
-    Some(table)
+    ))
 }
