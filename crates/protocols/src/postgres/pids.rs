@@ -53,9 +53,9 @@ impl Pids {
 mod tests {
     use super::{ENDED_MAX, Pids};
 
-    /// So many other sessions come and go.
-    fn others(pids: &Pids, count: usize) {
-        for other in (1000..).take(count) {
+    /// So many other sessions come and go, each with a number of its own.
+    fn others(pids: &Pids, from: i32, count: usize) {
+        for other in (from..).take(count) {
             pids.begin(other, -other);
             pids.end(other, -other);
         }
@@ -66,9 +66,9 @@ mod tests {
         let pids = Pids::default();
         pids.begin(7, 100);
         pids.end(7, 100);
-        others(&pids, ENDED_MAX - 1);
+        others(&pids, 1000, ENDED_MAX - 1);
         assert_eq!((pids.told(7), pids.told(8)), (Some(100), None));
-        others(&pids, 1);
+        others(&pids, 9000, 1);
         assert_eq!(pids.told(7), None);
     }
 
@@ -78,7 +78,7 @@ mod tests {
         pids.begin(7, 100);
         pids.begin(7, 200);
         pids.end(7, 100);
-        others(&pids, ENDED_MAX);
+        others(&pids, 1000, ENDED_MAX);
         assert_eq!(pids.told(7), Some(200));
     }
 }
