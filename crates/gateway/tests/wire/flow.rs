@@ -4,8 +4,9 @@ use crate::shared::raw::Raw;
 use crate::shared::raw::extended::query;
 use crate::shared::{own_house, until};
 
-/// How much memory a result may cost, whatever its length and its reader.
-const BYTES_MAX: u64 = 24 << 20;
+/// How much memory a result may cost, whatever its length and its reader. About 18 MiB are usual, most of it what an allocator
+/// keeps.
+const BYTES_MAX: u64 = 48 << 20;
 /// Bytes of the result.
 const RESULT_BYTES: usize = 200 << 20;
 
