@@ -5,12 +5,12 @@ use crate::open::{Layout, OpenError, Recovery, probe, replay};
 use crate::prepared::{Sealed, prepare, unseal, values};
 use crate::projection::{Filter, History, Projection};
 use crate::publish::{ORDERS_MAX, PublishReply, Publisher, Publishing, SignedCheckpoint, Tiles};
-use crate::register::Register;
+use crate::register::{Live, Register};
 use crate::segments::{Place, Reader, Writer};
 use crate::sequencer::{Aside, Order, QUEUE_MAX, Reply, Sequencer};
 use crate::shared::Shared;
 use crate::spool::{Flusher, Folded, Folder, Left, Spool, SpoolError, Workers, run_flusher};
-use crate::store::{Claimed, Options, ReadError, Stored, StoredFact};
+use crate::store::{Claimed, Disclosed, Options, ReadError, Stored, StoredFact};
 use crate::vault::{StoreKeys, Vault};
 use countersign_core::entry::{Entry, Leaf};
 use countersign_core::id::{RequestId, SessionId, TokenId};
@@ -165,7 +165,14 @@ impl Embedded {
         receiver.recv().ok()
     }
 
+    /// With all that anybody was told is recorded.
     fn tables(&self) -> MutexGuard<'_, Projection> {
+        self.shared.wait_for_tables();
+        self.tables_at_once()
+    }
+
+    /// As they are: what was recorded last may be missing.
+    fn tables_at_once(&self) -> MutexGuard<'_, Projection> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -175,8 +182,16 @@ impl Embedded {
 
     /// The tables say where a request's entries are; what it is comes from the entries.
     pub(crate) fn request(&self, id: &RequestId) -> Result<Option<Stored>, ReadError> {
-        let live = self.shared.register().live(id).cloned();
-        let places = self.tables().places_of(id)?;
+        let read = |tables: MutexGuard<'_, Projection>| {
+            let places = tables.places_of(id)?;
+            drop(tables);
+            Ok::<_, ReadError>((places, self.shared.register().live(id).cloned()))
+        };
+        let (mut places, mut live) = read(self.tables_at_once())?;
+        let is_whole = |live: &Live| live.record.version as usize == places.len();
+        if !live.as_ref().is_some_and(is_whole) {
+            (places, live) = read(self.tables())?;
+        }
         let mut facts = Vec::with_capacity(places.len());
         let mut effect_key = None;
         for (index, place) in places {
@@ -206,6 +221,18 @@ impl Embedded {
             opened,
             facts,
         }))
+    }
+
+    /// What was disclosed when a request was opened.
+    pub(crate) fn opening(&self, id: &RequestId) -> Result<Disclosed, ReadError> {
+        let first = |places: Vec<(u64, Place)>| places.into_iter().next();
+        let mut found = first(self.tables_at_once().places_of(id)?);
+        if found.is_none() {
+            found = first(self.tables().places_of(id)?);
+        }
+        let Some((index, place)) = found else { return Ok(Disclosed::new()) };
+        let (leaf, sealed) = self.entry(index, place)?;
+        Ok(values(&leaf, &sealed.disclosures))
     }
 
     fn entry(&self, index: u64, place: Place) -> Result<(Leaf, Sealed), ReadError> {

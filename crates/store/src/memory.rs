@@ -7,7 +7,7 @@ use crate::projection::{Filter, History, limit, type_word};
 use crate::publish::{PublishError, SignedCheckpoint, is_tile_path};
 use crate::register::{Moves, Register};
 use crate::spool::{Folded, Pending, SpoolError, settle};
-use crate::store::{Claimed, Stored, StoredFact};
+use crate::store::{Claimed, Disclosed, Stored, StoredFact};
 use crate::vault::{StoreKeys, Vault};
 use countersign_core::entry::{Entry, Leaf};
 use countersign_core::id::{AgentName, RequestId, SessionId, TokenId};
@@ -106,6 +106,11 @@ impl Memory {
     pub(crate) fn request(&self, id: &RequestId) -> Option<Stored> {
         let log = self.log();
         log.index_of.get(id).and_then(|at| log.requests.get(at)).cloned()
+    }
+
+    pub(crate) fn opening(&self, id: &RequestId) -> Disclosed {
+        let facts = self.request(id).map(|stored| stored.facts).unwrap_or_default();
+        facts.into_iter().next().map(|fact| fact.disclosures).unwrap_or_default()
     }
 
     pub(crate) fn list(&self, filter: &Filter) -> Vec<Record> {

@@ -1,5 +1,5 @@
-//! One thread that gives changes their place: compare, append, flush, project, answer, in this order.
-//! It refuses to answer before the flush.
+//! One thread that gives changes their place: compare, append, flush, answer, project, in this order.
+//! It refuses to answer before the flush; whoever asks the tables then waits for the projection.
 
 use crate::block::{self, Numbers};
 use crate::change::{CommitError, Committed, Receipt};
@@ -207,6 +207,8 @@ impl Sequencer {
         {
             self.shared.fail(&error.to_string());
         }
+        // Before anything of it is live: what has ended is found in the tables or nowhere.
+        let number = self.shared.tables_are_behind();
         let mut replies = Vec::with_capacity(batch.accepted.len());
         if self.shared.failure().is_none() {
             self.end = batch.end;
@@ -214,7 +216,6 @@ impl Sequencer {
             for accepted in batch.accepted {
                 replies.push(self.absorb(accepted));
             }
-            self.project();
         } else {
             for accepted in batch.accepted {
                 let (Accepted::Change { receipt, reply, .. } | Accepted::Aside { receipt, reply, .. }) =
@@ -228,6 +229,11 @@ impl Sequencer {
                 Some(why) => Err(CommitError::Fatal(why.to_owned())),
             });
         }
+        // What is on stable storage stands: nobody waits for the tables who does not ask them.
+        if self.shared.failure().is_none() {
+            self.project();
+        }
+        self.shared.tables_have(number);
     }
 
     /// What is flushed becomes what the log says now.
@@ -306,6 +312,7 @@ impl Drop for FailOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.fail("the sequencer panicked");
+            self.0.tables_have(u64::MAX);
         }
     }
 }

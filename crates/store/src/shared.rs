@@ -4,7 +4,20 @@ use crate::growth::Growth;
 use crate::publish::SignedCheckpoint;
 use crate::register::Register;
 use crate::vault::Vault;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+use std::time::Duration;
+
+/// How long a question waits for tables that are being brought up to date. Then it is answered from what they have.
+const TABLES_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The batches that were answered, and those that the tables have, counted from the opening.
+#[derive(Default)]
+struct Tables {
+    answered: u64,
+    projected: u64,
+}
 
 /// What the threads of one open store share.
 pub(crate) struct Shared {
@@ -12,6 +25,9 @@ pub(crate) struct Shared {
     growth: Mutex<Growth>,
     published: RwLock<Option<SignedCheckpoint>>,
     failure: OnceLock<String>,
+    /// How far the tables have come.
+    tables: Mutex<Tables>,
+    caught_up: Condvar,
     pub vault: Vault,
 }
 
@@ -27,6 +43,8 @@ impl Shared {
             growth: Mutex::new(growth),
             published: RwLock::new(published),
             failure: OnceLock::new(),
+            tables: Mutex::default(),
+            caught_up: Condvar::new(),
             vault,
         }
     }
@@ -50,6 +68,30 @@ impl Shared {
 
     pub(crate) fn set_published(&self, checkpoint: SignedCheckpoint) {
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+    }
+
+    /// A batch is about to be answered that the tables do not have: its number. From here on whoever asks them waits for it.
+    pub(crate) fn tables_are_behind(&self) -> u64 {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.answered += 1;
+        tables.answered
+    }
+
+    /// They have this batch, or cannot have it for now.
+    pub(crate) fn tables_have(&self, batch: u64) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).projected = batch;
+        self.caught_up.notify_all();
+    }
+
+    /// Whoever was told that something is recorded finds it in the tables.
+    pub(crate) fn wait_for_tables(&self) {
+        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let answered = tables.answered;
+        let is_behind = |tables: &mut Tables| tables.projected < answered;
+        let waited = self.caught_up.wait_timeout_while(tables, TABLES_WAIT_MAX, is_behind);
+        if waited.is_ok_and(|(_, waited)| waited.timed_out()) {
+            tracing::warn!("the tables are slow: a question is answered without what was recorded last");
+        }
     }
 
     /// From here on nothing is recorded: what is on disk is not known. The first reason stays.

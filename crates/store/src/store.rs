@@ -53,7 +53,7 @@ pub struct Stored {
     /// The terms and where it stands.
     pub record: Record,
     /// What the leaves commit to, opened, in the log's order.
-    pub disclosures: Vec<(String, Value)>,
+    pub disclosures: Disclosed,
     /// The keyed digest of its effect.
     pub effect_key: Option<[u8; 32]>,
     /// The index of the leaf that opened it.
@@ -74,8 +74,11 @@ pub struct StoredFact {
     /// The envelope of a review.
     pub envelope: Option<Value>,
     /// What the leaf commits to, opened; empty where the vault key was destroyed.
-    pub disclosures: Vec<(String, Value)>,
+    pub disclosures: Disclosed,
 }
+
+/// Disclosures by their names.
+pub type Disclosed = Vec<(String, Value)>;
 
 /// A notice that a channel has claimed.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,6 +187,17 @@ impl Store {
         match &self.backend {
             Backend::Embedded(store) => store.request(id),
             Backend::Memory(store) => Ok(store.request(id)),
+        }
+    }
+
+    /// What was disclosed when a request was opened; nothing where there is none.
+    ///
+    /// # Errors
+    /// The tables or a segment cannot be read.
+    pub fn opening(&self, id: &RequestId) -> Result<Disclosed, ReadError> {
+        match &self.backend {
+            Backend::Embedded(store) => store.opening(id),
+            Backend::Memory(store) => Ok(store.opening(id)),
         }
     }
 

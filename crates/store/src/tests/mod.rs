@@ -1,6 +1,7 @@
 //! Promises of the store.
 
 mod backup;
+mod behind;
 mod conformance;
 mod crash;
 mod spools;
