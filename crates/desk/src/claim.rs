@@ -26,6 +26,12 @@ pub struct FreshAction<'a> {
     pub payload: &'a [u8],
 }
 
+/// What of a held action only the store has.
+pub(crate) struct Remembered {
+    tables: Option<Vec<TableRows>>,
+    salt: [u8; 32],
+}
+
 /// What a claim led to.
 pub enum Claim<'a> {
     /// It may run, once, now.
@@ -49,11 +55,11 @@ impl Waiting {
         fresh: FreshAction<'a>,
     ) -> Claim<'a> {
         self.parks_no_more();
-        let tables = match self.tables_shown() {
-            Ok(tables) => tables,
-            Err(refusal) => return Claim::Refused(refusal),
+        self.remember();
+        let Some(Remembered { tables, salt }) = self.remembered.take() else {
+            return Claim::Refused(unrecorded());
         };
-        match self.try_claim(identity, &fresh).await {
+        match self.try_claim(identity, &fresh, &salt).await {
             Ok(record) => {
                 self.settled = true;
                 let open = Open { desk: self.desk.clone(), id: self.id().clone(), settled: false };
@@ -70,21 +76,30 @@ impl Waiting {
         }
     }
 
-    // The tables that the approval is for: they stand in the view that was signed, and without them it is for nothing.
-    fn tables_shown(&self) -> Result<Option<Vec<TableRows>>, Refusal> {
-        let Some(tables_max) = self.record.terms.bound.tables_max else { return Ok(None) };
-        let view = self.desk.view_of(&self.record).ok_or(unrecorded())?;
-        let tables = view.tables;
-        if u64::try_from(tables.len()) != Ok(tables_max) {
-            return Err(unrecorded());
+    /// Reads what only the store has of it, for a claim that will come: it reads it itself where nobody did. What cannot be
+    /// read is read again then.
+    pub fn remember(&mut self) {
+        if self.remembered.is_none() {
+            self.remembered = self.read_again();
         }
-        Ok(Some(tables))
+    }
+
+    fn read_again(&self) -> Option<Remembered> {
+        let (view, salt) = self.desk.view_and_salt(&self.record)?;
+        // The tables that the approval is for stand in the view that was signed, and without them it is for nothing.
+        let tables = match self.record.terms.bound.tables_max {
+            None => None,
+            Some(tables_max) if u64::try_from(view.tables.len()) == Ok(tables_max) => Some(view.tables),
+            Some(_) => return None,
+        };
+        Some(Remembered { tables, salt })
     }
 
     async fn try_claim(
         &self,
         identity: &Authenticated<AgentIdentity>,
         fresh: &FreshAction<'_>,
+        salt: &[u8; 32],
     ) -> Result<Record, Refused> {
         let requirement = match &fresh.judged {
             Judged::Deny(refusal) => return Err(Refused::For(refusal.clone())),
@@ -98,13 +113,12 @@ impl Waiting {
         if self.record.terms.people != self.desk.chain(identity).map_err(Refused::For)? {
             return Err(Refused::Changed("the people behind the agent".to_owned()));
         }
-        let salt = self.desk.effect_salt(self.id()).ok_or(Refused::For(unrecorded()))?;
         let digest = fresh.draft.effect.digest().map_err(|_| Refused::For(unrecorded()))?;
         let now = self.desk.shared.clock.now().map_err(Refused::For)?;
         let claimed = Fresh {
             session: fresh.draft.session.clone(),
             digest: self.digest().map_err(Refused::For)?,
-            effect: salted(&salt, &digest),
+            effect: salted(salt, &digest),
             obligations: self.record.terms.obligations.clone(),
             requirement,
             eligible: self.desk.eligible_now(&self.record),

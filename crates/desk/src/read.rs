@@ -9,6 +9,7 @@ use countersign_core::view::View;
 use countersign_identity::people::Person;
 use countersign_ledger::dsse::Envelope;
 use countersign_store::{SignedCheckpoint, Stored};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::sync::broadcast;
 
@@ -70,9 +71,15 @@ impl Desk {
 
     /// The view of a request, checked against the digest in its terms.
     pub fn view_of(&self, record: &Record) -> Option<View> {
-        let value = self.disclosed(&record.terms.id, "view")?;
-        let view: View = serde_json::from_value(value).ok()?;
-        (view.digest().ok()? == record.terms.view).then_some(view)
+        view_in(&self.stored(&record.terms.id)?.disclosures, record)
+    }
+
+    /// The view of a request, and the salt of its effect.
+    pub(crate) fn view_and_salt(&self, record: &Record) -> Option<(View, [u8; 32])> {
+        let opening = self.shared.store.opening(&record.terms.id);
+        let opening =
+            opening.inspect_err(|error| tracing::error!(%error, "a request cannot be read")).ok()?;
+        view_in(&opening, record).zip(salt_in(&opening))
     }
 
     /// Whether this person may review this request, and if not, why.
@@ -116,17 +123,7 @@ impl Desk {
 
     /// What a reviewer wrote beside their decision, for the caller to read.
     pub fn justification(&self, id: &RequestId) -> Option<String> {
-        self.disclosed(id, "justification")?.as_str().map(str::to_owned)
-    }
-
-    pub(crate) fn effect_salt(&self, id: &RequestId) -> Option<[u8; 32]> {
-        let text = self.disclosed(id, "effect_salt")?;
-        Digest::<Salted>::parse(text.as_str()?).ok().map(|d| *d.bytes())
-    }
-
-    fn disclosed(&self, id: &RequestId, name: &str) -> Option<serde_json::Value> {
-        let stored = self.stored(id)?;
-        stored.disclosures.into_iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+        disclosed(&self.stored(id)?.disclosures, "justification")?.as_str().map(str::to_owned)
     }
 
     /// The signed decisions of a request, as DSSE envelopes that other tools verify.
@@ -140,4 +137,18 @@ impl Desk {
     pub const fn is_over(record: &Record) -> bool {
         !matches!(record.state, State::Held { .. })
     }
+}
+
+fn disclosed<'a>(all: &'a [(String, Value)], name: &str) -> Option<&'a Value> {
+    all.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value)
+}
+
+fn view_in(all: &[(String, Value)], record: &Record) -> Option<View> {
+    let view: View = serde_json::from_value(disclosed(all, "view")?.clone()).ok()?;
+    (view.digest().ok()? == record.terms.view).then_some(view)
+}
+
+fn salt_in(all: &[(String, Value)]) -> Option<[u8; 32]> {
+    let text = disclosed(all, "effect_salt")?;
+    Digest::<Salted>::parse(text.as_str()?).ok().map(|d| *d.bytes())
 }

@@ -1,6 +1,7 @@
 //! A held action as its caller sees it: wait, then claim, withdraw or be parked. Dropping it withdraws.
 
 use crate::advance::Beside;
+use crate::claim::Remembered;
 use crate::limits::CountedHold;
 use crate::open::not_recorded;
 use crate::registry::Dropped;
@@ -24,6 +25,8 @@ pub struct Waiting {
     pub(crate) settled: bool,
     // The caller does not wait: dropped, the request stays for whoever repeats the action.
     parks: bool,
+    /// What a claim will need of the store; none while people decide, for there may be many who wait.
+    pub(crate) remembered: Option<Remembered>,
 }
 
 /// What waiting led to.
@@ -48,7 +51,7 @@ impl Waiting {
         }
         // The same copy for the one who waits and for whoever tells.
         let record = Arc::clone(&changes.borrow());
-        Self { desk, record, changes, counted: None, settled: false, parks: false }
+        Self { desk, record, changes, counted: None, settled: false, parks: false, remembered: None }
     }
 
     pub(crate) fn counted(mut self, counted: CountedHold) -> Self {

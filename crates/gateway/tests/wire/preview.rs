@@ -117,6 +117,26 @@ async fn what_cascades_and_what_triggers_do_is_counted_and_nothing_of_it_stays()
 }
 
 #[tokio::test]
+async fn what_a_session_has_set_counts_for_what_is_tried() {
+    let house = house_that_tries("", "").await;
+    let mut raw = Raw::login(&house).await;
+    // A name that no part of the server knows is not among the settings that it lists.
+    for item in [21, 22] {
+        raw.send(&query(&format!("SET app.item = '{item}'"))).await;
+        house.approve(&raw.held().await.id).await.unwrap();
+        raw.until(b'Z').await;
+        raw.send(&query("DELETE FROM order_items WHERE id::text = current_setting('app.item', true)")).await;
+        let held = raw.held().await;
+        let card = shown(&house, &held.id).await;
+        assert!(card.contains(&format!("app.item = ‹{item}›")), "{card}");
+        assert!(card.contains("1 row in 1 table (tried)"), "{card}");
+        house.approve(&held.id).await.unwrap();
+        assert_eq!(sqlstate(&raw.until(b'Z').await), None, "what was tried is what runs");
+        assert_eq!(count(&house, &format!("order_items WHERE id = {item}")).await, 0);
+    }
+}
+
+#[tokio::test]
 async fn what_was_not_there_when_it_was_tried_is_beyond_the_bound() {
     let house = house_that_tries("", "").await;
     let mut raw = Raw::login(&house).await;

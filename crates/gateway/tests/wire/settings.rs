@@ -2,7 +2,7 @@
 
 use crate::shared::raw::extended::{SYNC, bind, cells, describe, execute, parse, query, run, tags};
 use crate::shared::raw::{Raw, sqlstate};
-use crate::shared::{own_house, shown};
+use crate::shared::{own_house, shown, until};
 use crate::{MARK, OWN, house_with_a_twin, marked};
 use countersign_sim::house::Held;
 
@@ -136,6 +136,26 @@ async fn what_values_mean_is_signed_with_the_statement() {
     assert_eq!(sqlstate(&said), None, "{said:?}");
     assert_eq!(tags(&said), "CZ");
     house.shown_as(&held.id, "committed").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_is_configured_to_while_people_decide_counts_for_what_they_approved() {
+    let house = house_with_a_twin().await;
+    let mut raw = Raw::login(&house).await;
+    raw.send(&query(MARK)).await;
+    let held = raw.held().await;
+    // From now on the name means the other table, and the session was not touched.
+    house.change("ALTER SYSTEM SET search_path = features, public").await.unwrap();
+    house.change("SELECT pg_reload_conf()").await.unwrap();
+    until("the server has read its configuration", async || {
+        house.truth("SHOW search_path").await.unwrap() == "features, public"
+    })
+    .await;
+    house.approve(&held.id).await.unwrap();
+    let said = raw.until(b'Z').await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    assert_eq!(marked(&house, "public.order_items").await, "0");
+    assert_eq!(marked(&house, "features.order_items").await, "0");
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Whether what answers is the server itself, or something in between that lends its connections.
 
 use super::super::upstream::{self, Upstream, UpstreamConfig};
-use super::facts::{FactsError, query};
+use super::facts::FactsError;
+use super::reading::query;
 use std::time::Duration;
 
 /// Transactions that are open at once where something stands between: more than a pooler keeps idle by itself.

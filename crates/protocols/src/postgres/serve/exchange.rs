@@ -132,14 +132,7 @@ impl Connection {
         let formats: Vec<Format> = params.iter().map(format).collect();
         let values: Vec<Option<&[u8]>> =
             params.iter().map(|p| p.value.as_ref().map(|v| v.0.as_slice())).collect();
-        // A cancelled one may have left them; closing what is not there is no error.
-        write_frontend::close(&mut out, Named::Portal(OWN_NAME))?;
-        write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
-        write_frontend::parse(&mut out, OWN_NAME, sql, &types)?;
-        write_frontend::bind(&mut out, OWN_NAME, OWN_NAME, &formats, &values, &[])?;
-        write_frontend::execute(&mut out, OWN_NAME, 0)?;
-        write_frontend::close(&mut out, Named::Portal(OWN_NAME))?;
-        write_frontend::close(&mut out, Named::Statement(OWN_NAME))?;
+        write_own(&mut out, sql, &types, &formats, &values)?;
         if self.pipeline.open {
             // A Sync would commit the implicit transaction of what the client has sent so far.
             write_frontend::flush(&mut out);
@@ -150,9 +143,13 @@ impl Connection {
             };
         }
         write_frontend::sync(&mut out);
+        self.ask_again(&out).await
+    }
+
+    async fn ask_again(&mut self, messages: &[u8]) -> Result<Answer, Ended> {
         let mut tries = OWN_TRIES_MAX;
         loop {
-            let answer = self.ask_raw(&out).await?;
+            let answer = self.ask_raw(messages).await?;
             let Some(code) = &answer.failed else { return Ok(answer) };
             tries -= 1;
             // A cancel request that the server was slow to take, or a time limit of the client's. In a transaction, which
@@ -162,6 +159,22 @@ impl Connection {
                 return Ok(answer);
             }
         }
+    }
+
+    /// Asks several things of our own at once, of which one at most has rows: none of them is asked once one fails.
+    pub(super) async fn ask_all(&mut self, asked: &[&str]) -> Result<Answer, Ended> {
+        if let &[sql] = asked {
+            return self.ask(sql).await;
+        }
+        if self.pipeline.open {
+            return Err(Ended::State("several questions of the gate's own within a pipeline"));
+        }
+        let mut out = BytesMut::new();
+        for sql in asked {
+            write_own(&mut out, sql, &[], &[], &[])?;
+        }
+        write_frontend::sync(&mut out);
+        self.ask_again(&out).await
     }
 
     /// Sends messages of our own that end in one ReadyForQuery.
@@ -429,6 +442,24 @@ const STATE_QUERY: &str = "SELECT pg_catalog.current_setting('search_path'), cur
     pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('client_encoding'), \
     pg_catalog.current_setting('session_replication_role'), pg_catalog.current_setting('row_security'), \
     pg_catalog.current_setting('default_transaction_isolation'), pg_catalog.current_setting('client_min_messages')";
+
+fn write_own(
+    out: &mut BytesMut,
+    sql: &str,
+    types: &[u32],
+    formats: &[Format],
+    values: &[Option<&[u8]>],
+) -> Result<(), Ended> {
+    // A cancelled one may have left them; closing what is not there is no error.
+    write_frontend::close(out, Named::Portal(OWN_NAME))?;
+    write_frontend::close(out, Named::Statement(OWN_NAME))?;
+    write_frontend::parse(out, OWN_NAME, sql, types)?;
+    write_frontend::bind(out, OWN_NAME, OWN_NAME, formats, values, &[])?;
+    write_frontend::execute(out, OWN_NAME, 0)?;
+    write_frontend::close(out, Named::Portal(OWN_NAME))?;
+    write_frontend::close(out, Named::Statement(OWN_NAME))?;
+    Ok(())
+}
 
 impl Session {
     /// Whether a statement of the client can run now, or only ROLLBACK.

@@ -4,7 +4,7 @@
 use super::super::session::RanAs;
 use super::super::upstream::{self, UpstreamConfig};
 use super::connection::{Connection, Ended, stopped};
-use super::facts::query;
+use super::reading::query;
 use countersign_core::lifecycle::End;
 use std::time::Duration;
 use tokio::sync::watch;

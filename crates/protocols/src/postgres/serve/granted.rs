@@ -15,44 +15,74 @@ use countersign_core::refusal::Refusal;
 use countersign_desk::{Execution, Granted, LaneOutcome, Report};
 use std::sync::Arc;
 
+/// What stands ready at the server for an approved action.
+pub(super) struct Begun {
+    /// In a transaction of the client's.
+    inside: bool,
+    /// In one of the gate's own.
+    wrap: bool,
+    /// What had changed before it; else why it cannot run.
+    before: Result<Changed, &'static str>,
+}
+
 impl Connection {
+    /// Begins a transaction around an approved action, where there can be one, and counts what has changed before it.
+    pub(super) async fn begin_to_run(
+        &mut self,
+        analysis: &Analysis,
+        is_followed: bool,
+    ) -> Result<Begun, Ended> {
+        let suspended = self.session.transaction.suspended;
+        let inside = suspended || self.session.status == TransactionStatus::Open;
+        let wrap = !inside && analysis.statements.iter().all(|s| s.transaction_safe);
+        let refused = |why| Begun { inside, wrap, before: Err(why) };
+        if suspended && !self.resume().await? {
+            return Ok(refused("its transaction could not be begun again"));
+        }
+        let before = match (wrap, is_followed) {
+            (true, true) => self.ask_all(&["BEGIN", CHANGED_QUERY]).await?,
+            (true, false) => self.ask("BEGIN").await?,
+            (false, true) => self.ask(CHANGED_QUERY).await?,
+            (false, false) => return Ok(Begun { inside, wrap, before: Ok(Changed::new()) }),
+        };
+        // Without a transaction around it nothing could be undone that goes over the bound.
+        if wrap && self.replies.status == TransactionStatus::Idle {
+            return Ok(refused("no transaction could be begun around it"));
+        }
+        let changed = if is_followed { changed::read(&before.rows) } else { Some(Changed::new()) };
+        let changed = changed.filter(|_| before.failed.is_none());
+        Ok(Begun { inside, wrap, before: changed.ok_or("what it changes could not be followed") })
+    }
+
+    /// Nothing will run in what was begun.
+    pub(super) async fn undo_begun(&mut self, begun: &Begun) -> Result<(), Ended> {
+        if begun.wrap && self.replies.status != TransactionStatus::Idle {
+            self.roll_back().await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn run_granted(
         &mut self,
         granted: Granted<'_>,
+        begun: Option<Begun>,
         analysis: &Arc<Analysis>,
         action: &ClientAction,
         forward: Forward,
     ) -> Result<HeldEnd, Ended> {
         let (payload, execution) = granted.release();
-        let suspended = self.session.transaction.suspended;
-        let inside = suspended || self.session.status == TransactionStatus::Open;
-        let wrap = !inside && analysis.statements.iter().all(|s| s.transaction_safe);
-        if suspended && !self.resume().await? {
-            self.report(execution, End::RolledBack, "its transaction could not be begun again").await?;
-            return Ok(HeldEnd::Refused(Refusal::Unavailable {
-                what: "the transaction could not be begun again",
-            }));
-        }
-        if wrap
-            && (self.ask("BEGIN").await?.failed.is_some() || self.replies.status != TransactionStatus::Open)
-        {
-            // Without a transaction around it nothing could be undone that goes over the bound.
-            self.report(execution, End::RolledBack, "no transaction could be begun around it").await?;
-            return Ok(HeldEnd::Refused(Refusal::Unavailable { what: "no transaction could be begun" }));
-        }
-        let before = match execution.tables() {
-            Some(_) => match self.changed_so_far().await? {
-                Some(before) => before,
-                None => {
-                    self.report(execution, End::RolledBack, "what it changes could not be followed").await?;
-                    if wrap {
-                        self.roll_back().await?;
-                    }
-                    let what = "what it changes could not be followed";
-                    return Ok(HeldEnd::Refused(Refusal::Unavailable { what }));
-                }
-            },
-            None => Changed::new(),
+        let begun = match begun {
+            Some(begun) => begun,
+            None => self.begin_to_run(analysis, execution.tables().is_some()).await?,
+        };
+        let (wrap, inside) = (begun.wrap, begun.inside);
+        let before = match &begun.before {
+            Ok(before) => before,
+            Err(what) => {
+                self.report(execution, End::RolledBack, what).await?;
+                self.undo_begun(&begun).await?;
+                return Ok(HeldEnd::Refused(Refusal::Unavailable { what }));
+            }
         };
         self.upout.extend_from_slice(payload);
         self.session.forget_names(analysis);
@@ -86,7 +116,7 @@ impl Connection {
         let Some(finished) = self.replies.finished.pop() else {
             return Err(Ended::State("an approved action ended without an answer"));
         };
-        let ended = self.conclude(finished, analysis, (wrap, inside), &before).await?;
+        let ended = self.conclude(finished, analysis, (wrap, inside), before).await?;
         if matches!(ended, HeldEnd::Ran) {
             self.session.ran(analysis, &action.text, epoch);
         } else {
@@ -215,7 +245,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn report(&self, execution: Execution, end: End, note: &str) -> Result<(), Ended> {
+    pub(super) async fn report(&self, execution: Execution, end: End, note: &str) -> Result<(), Ended> {
         let report = Report { end, note: note.to_owned() };
         self.shared.desk.finish(execution, report).await.map_err(Ended::Refused)
     }

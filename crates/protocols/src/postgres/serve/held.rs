@@ -8,11 +8,13 @@ use super::super::touched::Touched;
 use super::super::wording;
 use super::client::read_ahead;
 use super::connection::{Connection, Ended, stopped};
+use super::facts::{FactsError, Snapshot};
+use super::mark::Moment;
 use super::run::not_understood;
 use super::steps::cannot_be_a_plan;
 use crate::sql::{Analysis, What};
 use bytes::Bytes;
-use countersign_core::lifecycle::Record;
+use countersign_core::lifecycle::{End, Record};
 use countersign_core::refusal::Refusal;
 use countersign_desk::{Claim, Draft, FreshAction, Held, Judged, Parked, Waited, Waiting};
 use std::sync::Arc;
@@ -153,21 +155,26 @@ impl Connection {
                 }
             };
         }
+        // What it would do is tried under them.
         self.read_values().await?;
         let touched = self.touched(&analysis, action).await?;
+        let moment = self.take_footing().await?;
         let draft = self.draft(action, &analysis, held.obligations(), &touched);
         let asked = match parks {
             true => self.park(&held, draft).await,
             false => self.ask_people(&held, draft).await,
         };
         self.replies.shrink();
+        if asked.is_ok() && moment.is_none_or(|moment| self.facts.as_of(&moment).is_none()) {
+            self.facts.look_soon();
+        }
         Ok(asked.map(|waiting| (Box::new(waiting), Box::new(touched))))
     }
 
     // People have said yes: everything is looked at afresh, and what still is what they signed runs.
     async fn claim(
         &mut self,
-        waiting: Box<Waiting>,
+        mut waiting: Box<Waiting>,
         action: &ClientAction,
         touched: &Touched,
         forward: Forward,
@@ -181,26 +188,61 @@ impl Connection {
                 Err(_) => refusal,
             });
         }
-        let (analysis, judged) = match self.afresh(action).await? {
+        // While the server answers.
+        let remembering = async {
+            waiting.remember();
+            Ok::<_, Ended>(())
+        };
+        let (afresh, ()) = tokio::try_join!(self.afresh(action), remembering)?;
+        let (analysis, judged) = match afresh {
             Ok(afresh) => afresh,
             Err(refusal) => return refused(refusal),
         };
         let obligations = waiting.record().terms.obligations.clone();
+        let is_followed = waiting.record().terms.bound.tables_max.is_some();
+        let is_likely = match &judged {
+            Judged::Allow(_) => true,
+            Judged::Hold(held) => *held.obligations() == obligations,
+            Judged::Deny(_) => false,
+        };
         let draft = self.draft(action, &analysis, &obligations, touched);
         let payload = forward.bytes();
         let fresh = FreshAction { draft, judged, payload: &payload };
-        match waiting.claim(&self.identity, fresh).await {
-            Claim::Granted(granted) => {
-                let ran = Box::pin(self.run_granted(granted, &analysis, action, forward));
-                ran.await.map(Claimed::Ended)
+        let identity = Arc::clone(&self.identity);
+        // A transaction is begun while the claim is made stable; what people approved is sent only after that. One of the
+        // client's that was ended goes on only then: it may be that people are asked again.
+        let may_begin = is_likely && !self.session.transaction.suspended && !self.is_within_transaction();
+        let beginning = async {
+            match may_begin {
+                true => self.begin_to_run(&analysis, is_followed).await.map(Some),
+                false => Ok(None),
             }
+        };
+        let (claim, begun) = tokio::join!(waiting.claim(&identity, fresh), beginning);
+        let (claim, begun) = match (claim, begun) {
+            (Claim::Granted(granted), Ok(begun)) => {
+                let ran = Box::pin(self.run_granted(granted, begun, &analysis, action, forward));
+                return ran.await.map(Claimed::Ended);
+            }
+            (Claim::Granted(granted), Err(ended)) => {
+                let (_, execution) = granted.release();
+                self.report(execution, End::RolledBack, "the connection was lost before it was sent").await?;
+                return Err(ended);
+            }
+            (claim, Ok(Some(begun))) => (claim, self.undo_begun(&begun).await),
+            (claim, begun) => (claim, begun.map(drop)),
+        };
+        // Who does not wait has a request that stays, whatever became of the connection.
+        let claimed = match claim {
             Claim::Reheld { waiting: again, what } if parks => refused(match again.park().await {
                 Ok(record) => self.pending(&record, Some(what)),
                 Err(refusal) => refusal,
             }),
             Claim::Reheld { waiting: again, what } => Ok(Claimed::Reheld(again, what, forward)),
             Claim::Refused(refusal) => refused(refusal),
-        }
+            Claim::Granted(_) => Err(Ended::State("an approved action was not run")),
+        };
+        begun.and(claimed)
     }
 
     async fn ask_people(&self, held: &Held, draft: Draft) -> Result<Waiting, Refusal> {
@@ -239,24 +281,41 @@ impl Connection {
     ) -> Result<Result<(Arc<Analysis>, Judged), Refusal>, Ended> {
         // A token that was revoked or ran out while people decided releases nothing.
         self.check_identity()?;
-        // Over two connections at once: people and their agent wait.
-        let facts = self.facts.clone();
-        let refreshed = async { Ok::<_, Ended>(facts.refreshed().await) };
-        let (snapshot, ()) = tokio::try_join!(refreshed, self.session_afresh())?;
-        self.snapshot = match snapshot {
+        // Read again while the server says whether anything has changed meanwhile.
+        let (epoch, state) = (self.snapshot.epoch, self.session.state.clone());
+        let early = self.analysing_whole(action);
+        let (facts, early) = tokio::join!(Box::pin(self.facts_for_a_claim()), early);
+        self.snapshot = match facts? {
             Ok(snapshot) => snapshot,
             Err(error) => {
                 tracing::error!(session = %self.id, %error, "the server's facts cannot be had for a claim");
                 return Ok(Err(Refusal::Unavailable { what: "the server's catalogue cannot be read" }));
             }
         };
-        match self.analyse_whole(action).await {
+        let is_the_same = self.snapshot.epoch == epoch && self.session.state == state;
+        match if is_the_same { early } else { self.analyse_whole(action).await } {
             Ok(analysis) => {
                 let judged = self.judge(&analysis, action);
                 Ok(Ok((analysis, judged)))
             }
             Err(error) => Ok(Err(not_understood(error))),
         }
+    }
+
+    // The facts of now, and with them the session's state. What is the same as when it was read is not read again: people
+    // and their agent wait.
+    async fn facts_for_a_claim(&mut self) -> Result<Result<Arc<Snapshot>, FactsError>, Ended> {
+        let facts = self.facts.clone();
+        if let Some(moment) = self.still_stands().await? {
+            return Ok(match facts.as_of(&moment) {
+                Some(snapshot) => Ok(snapshot),
+                None => facts.refreshed().await,
+            });
+        }
+        // Over two connections at once.
+        let refreshed = async { Ok::<_, Ended>(facts.refreshed().await) };
+        let (snapshot, ()) = tokio::try_join!(refreshed, self.session_afresh())?;
+        Ok(snapshot)
     }
 
     async fn session_afresh(&mut self) -> Result<(), Ended> {
@@ -266,6 +325,27 @@ impl Connection {
         let between = self.session.transaction.suspended || !self.is_within_transaction();
         self.answers_as = if between { self.which_server().await? } else { None };
         Ok(())
+    }
+
+    // The last that is asked of the server before people are: from here on nothing but this gate speaks to it over this
+    // connection, and it says nothing but questions.
+    async fn take_footing(&mut self) -> Result<Option<Moment>, Ended> {
+        self.server.footing = None;
+        let (footing, moment) = self.look().await?.unzip();
+        self.session_afresh().await?;
+        self.server.footing = footing.map(Box::new);
+        Ok(moment)
+    }
+
+    // Whether the session is as it was when people were asked: over the same connection, and under the same configuration
+    // of the server. If so, the moment at which that was seen.
+    async fn still_stands(&mut self) -> Result<Option<Moment>, Ended> {
+        if self.server.footing.is_none() || self.session.state_is_stale {
+            return Ok(None);
+        }
+        let now = self.look().await?;
+        let stood = self.server.footing.as_deref();
+        Ok(now.filter(|(footing, _)| stood == Some(footing)).map(|(_, moment)| moment))
     }
 
     // A hold exists only where no transaction is open at the server. One that has only read is ended there; the

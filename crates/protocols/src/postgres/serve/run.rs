@@ -271,10 +271,23 @@ impl Connection {
 
     /// What this very action would do, with everything that people are shown.
     pub(super) async fn analyse_whole(&self, action: &ClientAction) -> Result<Arc<Analysis>, NotUnderstood> {
-        Box::pin(self.parse_text(&action.text, action.user_types())).await.map(Arc::new)
+        Box::pin(self.analysing_whole(action)).await
     }
 
-    async fn parse_text(&self, text: &Arc<str>, param_types: Vec<u32>) -> Result<Analysis, NotUnderstood> {
+    /// The same, under way from this moment on, beside whatever else is done.
+    pub(super) fn analysing_whole(
+        &self,
+        action: &ClientAction,
+    ) -> impl Future<Output = Result<Arc<Analysis>, NotUnderstood>> + use<> {
+        let parsed = self.parse_text(&action.text, action.user_types());
+        async move { parsed.await.map(Arc::new) }
+    }
+
+    fn parse_text(
+        &self,
+        text: &Arc<str>,
+        param_types: Vec<u32>,
+    ) -> impl Future<Output = Result<Analysis, NotUnderstood>> + use<> {
         let (sender, answer) = tokio::sync::oneshot::channel();
         let question = Question {
             sql: Arc::clone(text),
@@ -287,7 +300,7 @@ impl Connection {
             // The connection may be gone.
             let _ = sender.send(analysis);
         });
-        answer.await.unwrap_or(Err(NotUnderstood::Failed))
+        async move { answer.await.unwrap_or(Err(NotUnderstood::Failed)) }
     }
 
     pub(super) fn state_id(&mut self) -> Result<StateId, NotUnderstood> {

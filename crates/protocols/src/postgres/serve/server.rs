@@ -4,6 +4,7 @@
 use super::super::codec::write_frontend;
 use super::super::upstream::{self, Upstream, UpstreamConfig, UpstreamError, UpstreamStream};
 use super::accept::Shared;
+use super::mark::Footing;
 use bytes::BytesMut;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,12 +38,14 @@ pub(super) struct Server {
     config: Box<UpstreamConfig>,
     stream: Option<UpstreamStream>,
     place: Option<OwnedSemaphorePermit>,
+    /// What the session stood on over this connection when its state was read for a hold; gone with the connection.
+    pub(super) footing: Option<Box<Footing>>,
 }
 
 impl Server {
     /// None yet; how it will be opened.
     pub(super) fn unopened(config: UpstreamConfig) -> Self {
-        Self { config: Box::new(config), stream: None, place: None }
+        Self { config: Box::new(config), stream: None, place: None, footing: None }
     }
 
     /// How it is opened.
@@ -77,7 +80,7 @@ impl Server {
         let place = tokio::time::timeout(PLACE_WAIT_MAX, Arc::clone(&shared.servers.places).acquire_owned());
         let Ok(Ok(place)) = place.await else { return Err(ServerError::Full) };
         let Upstream { stream, parameters, key, leftover } = upstream::connect(&self.config).await?;
-        (self.stream, self.place) = (Some(stream), Some(place));
+        (self.stream, self.place, self.footing) = (Some(stream), Some(place), None);
         let parameters = shared.servers.remember(&self.config, parameters);
         Ok(Began { parameters, key, leftover })
     }
@@ -101,7 +104,7 @@ impl Server {
             let _ = stream.write_all(&goodbye).await;
             let _ = stream.shutdown().await;
         }
-        self.place = None;
+        (self.place, self.footing) = (None, None);
     }
 }
 

@@ -17,11 +17,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The schemas that come with every server.
 pub const SYSTEM_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 
-/// The query whose answer changes when the facts are out of date.
-pub const fn fingerprint_query() -> &'static str {
-    FINGERPRINT
-}
-
 /// A snapshot of one database.
 #[derive(Debug, Clone, Default)]
 pub struct ServerFacts {
