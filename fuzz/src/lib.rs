@@ -2,5 +2,6 @@
 //! files too, so that it needs no fuzzer.
 
 pub mod core;
+pub mod identity;
 pub mod postgres;
 pub mod verify;

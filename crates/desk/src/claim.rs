@@ -12,7 +12,7 @@ use countersign_core::id::{GroupName, Pseudonym, RequestId};
 use countersign_core::lifecycle::{Event, Fresh, Record, State, StepError};
 use countersign_core::refusal::Refusal;
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

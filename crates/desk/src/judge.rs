@@ -7,7 +7,7 @@ use countersign_core::refusal::Refusal;
 use countersign_core::requirement::Requirement;
 use countersign_core::verdict::{Reason, Verdict};
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 

@@ -9,7 +9,7 @@ use countersign_core::entry::{Entry, Leaf};
 use countersign_core::id::{SessionId, TargetName};
 use countersign_core::refusal::Refusal;
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use countersign_store::{Autonomous, Change, Frame, Spool};
 
 /// One session's lane. Belongs to one connection and is used by it alone.

@@ -18,7 +18,7 @@ use countersign_core::refusal::Refusal;
 use countersign_core::request::Terms;
 use countersign_core::view::{Chain, Place, Segment, SoFar, Step, View, ViewColumn, visible_line};
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use serde_json::json;
 use std::collections::BTreeSet;
 

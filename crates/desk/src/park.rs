@@ -15,7 +15,7 @@ use countersign_core::refusal::Refusal;
 use countersign_core::time::Timestamp;
 use countersign_core::view::visible_line;
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use std::collections::HashMap;
 use std::sync::Mutex;
 use tokio::sync::MutexGuard;

@@ -112,7 +112,7 @@ impl House {
             client_tls: target
                 .client_tls
                 .as_ref()
-                .map(crate::tls::server)
+                .map(crate::tls::gate)
                 .transpose()
                 .with_context(|| of("client_tls"))?,
             address: target.address.clone(),

@@ -3,6 +3,7 @@
 
 use crate::config::TlsFiles;
 use anyhow::{Context, Result, anyhow};
+use countersign_protocols::postgres::serve::ClientTls;
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,11 +15,25 @@ use std::sync::Arc;
 /// # Errors
 /// The files cannot be read or do not fit together.
 pub fn server(files: &TlsFiles) -> Result<Arc<rustls::ServerConfig>> {
+    Ok(Arc::new(shown(files, certificates(&files.cert)?)?))
+}
+
+/// What a gate needs to show agents who it is.
+///
+/// # Errors
+/// As [`server`].
+pub fn gate(files: &TlsFiles) -> Result<ClientTls> {
     let chain = certificates(&files.cert)?;
+    let [own, ..] = chain.as_slice() else { return Err(none_in(&files.cert)) };
+    let own = own.clone();
+    Ok(ClientTls::new(shown(files, chain)?, &own))
+}
+
+fn shown(files: &TlsFiles, chain: Vec<CertificateDer<'static>>) -> Result<rustls::ServerConfig> {
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| anyhow!("expected a private key (PEM) in `{}`: {error}", files.key.display()))?;
     let config = rustls::ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    Ok(Arc::new(config.with_context(|| format!("`{}` and its key", files.cert.display()))?))
+    config.with_context(|| format!("`{}` and its key", files.cert.display()))
 }
 
 /// The certificates that are trusted.
@@ -40,19 +55,16 @@ pub fn roots(path: &Path) -> Result<RootCertStore> {
 pub fn system_roots(path: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(certificates(path)?);
-    if added == 0 {
-        Err(anyhow!("expected certificates in `{}`, found none", path.display()))
-    } else {
-        Ok(roots)
-    }
+    if added == 0 { Err(none_in(path)) } else { Ok(roots) }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let unreadable = |error| anyhow!("expected certificates (PEM) in `{}`: {error}", path.display());
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect();
     let found = found.map_err(unreadable)?;
-    if found.is_empty() {
-        return Err(anyhow!("expected certificates in `{}`, found none", path.display()));
-    }
-    Ok(found)
+    if found.is_empty() { Err(none_in(path)) } else { Ok(found) }
+}
+
+fn none_in(path: &Path) -> anyhow::Error {
+    anyhow!("expected certificates in `{}`, found none", path.display())
 }

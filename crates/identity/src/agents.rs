@@ -1,7 +1,9 @@
-//! The agents, as the configuration names them, each with the person who answers for it. Refuses to know tokens.
+//! The agents, as the configuration names them, each with the person who answers for it and the one proof that it shows. Refuses
+//! to check proofs.
 
+use crate::agent_keys::AgentKey;
 use crate::people::People;
-use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName};
+use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName, TokenId};
 use countersign_core::principal::Principal;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,18 @@ pub struct AgentConfig {
     pub pipeline: Option<PipelineName>,
     /// The person who answers for it.
     pub owner: PersonName,
+    /// By what it proves who it is, and by nothing else.
+    pub shows: Shows,
+}
+
+/// By what an agent proves who it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Shows {
+    /// By short-lived tokens.
+    #[default]
+    Token,
+    /// By a long-lived key.
+    Key(AgentKey),
 }
 
 /// Every agent that may come in.
@@ -37,6 +51,9 @@ pub enum AgentsError {
     /// Named twice.
     #[error("the agent `{0}` is named twice: name it once")]
     Twice(AgentName),
+    /// A revocation would be about both.
+    #[error("the key {0} is that of two agents: make each of them one of its own")]
+    KeyTwice(TokenId),
     /// The owner is nobody.
     #[error("the agent `{agent}` is owned by `{owner}`, who is not a person of the configuration")]
     UnknownOwner {
@@ -83,7 +100,7 @@ impl Agents {
         if entries.len() > AGENTS_MAX {
             return Err(AgentsError::TooMany(entries.len()));
         }
-        let mut agents = BTreeMap::new();
+        let (mut agents, mut keys) = (BTreeMap::new(), BTreeSet::new());
         for mut entry in entries {
             let Some(owner) = people.person(&entry.owner) else {
                 return Err(AgentsError::UnknownOwner { agent: entry.name, owner: entry.owner });
@@ -94,6 +111,12 @@ impl Agents {
             entry.owner = owner.name.clone();
             if agents.contains_key(&entry.name) {
                 return Err(AgentsError::Twice(entry.name));
+            }
+            match &entry.shows {
+                Shows::Key(key) if !keys.insert(key.id().clone()) => {
+                    return Err(AgentsError::KeyTwice(key.id().clone()));
+                }
+                Shows::Token | Shows::Key(_) => {}
             }
             agents.insert(entry.name.clone(), entry);
         }

@@ -2,13 +2,13 @@
 //! how a token travels, and people.
 
 use crate::Authenticated;
-use crate::agents::{Agents, ChainError};
+use crate::agents::{Agents, ChainError, Shows};
+use crate::credential::{AgentIdentity, Lapsed};
 use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use countersign_core::canonical::{self, CanonicalError};
 use countersign_core::digest::{Digest, sha256_parts};
 use countersign_core::id::{AgentName, PersonName, PipelineName, TargetName, TokenId};
-use countersign_core::principal::Principal;
 use countersign_core::secret::Secret;
 use countersign_core::time::{Seconds, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -56,17 +56,6 @@ pub struct Claims {
     pub expires_at: Timestamp,
 }
 
-/// An agent that showed a good token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AgentIdentity {
-    /// The whole chain.
-    pub principal: Principal,
-    /// The token.
-    pub token: TokenId,
-    /// Until when it is valid.
-    pub expires_at: Timestamp,
-}
-
 /// Why a token cannot be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -104,27 +93,20 @@ pub enum AuthError {
         /// When it says it was issued.
         issued_at: Timestamp,
     },
-    /// Over.
-    #[error("the token {id} of `{agent}` expired at {expires_at}: issue a new one")]
-    Expired {
-        /// The token.
-        id: TokenId,
-        /// Its agent.
-        agent: AgentName,
-        /// When.
-        expires_at: Timestamp,
-    },
     /// Valid for too long.
     #[error("the token {0} is valid for longer than {TOKEN_SECONDS_MAX}")]
     Life(TokenId),
-    /// Revoked.
-    #[error("the token {id} of `{agent}` was revoked")]
-    Revoked {
+    /// Its agent shows something else.
+    #[error("the token {id} is of `{agent}`, which the configuration lets in by something else")]
+    OtherProof {
         /// The token.
         id: TokenId,
         /// Its agent.
         agent: AgentName,
     },
+    /// Expired or revoked.
+    #[error(transparent)]
+    Lapsed(#[from] Lapsed),
     /// Shown under another name.
     #[error("expected the user name `{agent}` with the token {id}, found `{found}`")]
     OtherUser {
@@ -221,23 +203,12 @@ pub fn authenticate_agent(
         return Err(AuthError::Early { id: claims.id, issued_at: claims.issued_at });
     }
     let principal = agents.principal(&claims.agent, claims.pipeline.as_ref(), claims.acts_for.as_ref())?;
-    let identity = AgentIdentity { principal, token: claims.id, expires_at: claims.expires_at };
+    if agents.agent(&claims.agent).is_none_or(|agent| agent.shows != Shows::Token) {
+        return Err(AuthError::OtherProof { id: claims.id, agent: claims.agent });
+    }
+    let identity = AgentIdentity { principal, credential: claims.id, expires_at: claims.expires_at };
     identity.check_alive(revoked, now)?;
     Ok(Authenticated::new(identity))
-}
-
-impl AgentIdentity {
-    /// Checks that the token is still valid; a long session asks again, so that it does not outlive the token.
-    ///
-    /// # Errors
-    /// The token has expired or was revoked since.
-    pub fn check_alive(&self, revoked: &dyn Fn(&TokenId) -> bool, now: Timestamp) -> Result<(), AuthError> {
-        let (id, agent) = (self.token.clone(), self.principal.agent.clone());
-        if self.expires_at <= now {
-            return Err(AuthError::Expired { id, agent, expires_at: self.expires_at });
-        }
-        if revoked(&self.token) { Err(AuthError::Revoked { id, agent }) } else { Ok(()) }
-    }
 }
 
 // The MAC comes first: nothing inside is parsed before it is known to be ours.

@@ -24,11 +24,12 @@ use countersign_core::time::{Seconds, Timestamp};
 use countersign_core::view::{Segment, SoFar, ViewColumn};
 use countersign_desk::{Clock, Desk, Draft, Judged, Limits, Question, Waiting};
 use countersign_identity::Authenticated;
-use countersign_identity::agents::{AgentConfig, Agents};
+use countersign_identity::agents::{AgentConfig, Agents, Shows};
+use countersign_identity::credential::AgentIdentity;
 use countersign_identity::enrol::{Invite, InviteRandom};
 use countersign_identity::envelope::WebauthnExpect;
 use countersign_identity::people::{People, PersonEntry, PseudonymKey};
-use countersign_identity::tokens::{AgentIdentity, Claims, TokenKey, authenticate_agent, issue};
+use countersign_identity::tokens::{Claims, TokenKey, authenticate_agent, issue};
 use countersign_ledger::note::{KeyName, NoteSigner};
 use countersign_ledger::sign::ed25519::GateKey;
 use countersign_policy::{Bundle, Settings, default_sources};
@@ -137,6 +138,7 @@ fn agents(people: &People) -> Agents {
         groups: [GroupName::parse("agents").expect("a name")].into_iter().collect(),
         pipeline: None,
         owner: name("ada"),
+        shows: Shows::Token,
     };
     Agents::load(vec![etl], people).expect("agents")
 }

@@ -23,9 +23,10 @@ use countersign_desk::{
     Allowed, Clock, Desk, Draft, FreshAction, Held, Judged, Limits, Parts, Question, ReviewError,
 };
 use countersign_identity::Authenticated;
-use countersign_identity::agents::{AgentConfig, Agents};
+use countersign_identity::agents::{AgentConfig, Agents, Shows};
+use countersign_identity::credential::AgentIdentity;
 use countersign_identity::people::{People, PersonEntry, PseudonymKey};
-use countersign_identity::tokens::{AgentIdentity, Claims, TokenKey, authenticate_agent, issue};
+use countersign_identity::tokens::{Claims, TokenKey, authenticate_agent, issue};
 use countersign_ledger::note::{KeyName, NoteSigner};
 use countersign_ledger::sign::ed25519::GateKey;
 use countersign_policy::{Bundle, Settings, Source, default_sources};
@@ -76,6 +77,7 @@ pub fn agent(people: &People) -> Authenticated<AgentIdentity> {
         groups: [GroupName::parse("agents").unwrap()].into(),
         pipeline: Some(PipelineName::parse("nightly").unwrap()),
         owner: name("olga"),
+        shows: Shows::Token,
     };
     let agents = Agents::load(vec![config], people).unwrap();
     let key = TokenKey::new(&[3; 32]);

@@ -62,7 +62,7 @@ enum Command {
     /// What the server has and the catalogue has not.
     #[command(subcommand)]
     Catalogue(catalogue::Arguments),
-    /// Agents' short-lived tokens.
+    /// Agents' short-lived tokens and long-lived keys.
     #[command(subcommand)]
     Token(token::Arguments),
     /// The people who approve.

@@ -8,9 +8,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use bytes::BytesMut;
 use countersign_core::secret::Secret;
 use countersign_core::view::visible_line;
+use countersign_identity::agent_keys::KEY_PREFIX;
 use countersign_protocols::postgres::codec::backend::{self, Authentication, Backend, Fields};
 use countersign_protocols::postgres::codec::{Limits, write_frontend};
 use countersign_protocols::postgres::startup::ALPN;
+use countersign_protocols::postgres::upstream::{ScramSha256, choose_scram, end_point};
 use countersign_protocols::postgres::wording::PENDING;
 use rustls_pki_types::ServerName;
 use std::io::Read;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 /// Where the token is, where no file is named.
 const TOKEN_VARIABLE: &str = "COUNTERSIGN_TOKEN";
@@ -43,7 +46,7 @@ pub struct Arguments {
     /// The gate and the agent: `postgresql://AGENT@HOST:PORT/DATABASE`. Left out: COUNTERSIGN_GATE.
     #[arg(long, value_name = "URL")]
     gate: Option<String>,
-    /// The file with the agent's token. Left out: COUNTERSIGN_TOKEN.
+    /// The file with the agent's token or key. Left out: COUNTERSIGN_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The certificates to trust, PEM. May be left out for a gate on loopback that speaks no TLS.
@@ -68,16 +71,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => SecretRef::Env(TOKEN_VARIABLE.to_owned()).read()?,
     };
     let text = plan(&arguments.file)?;
+    let login = |end_point| Login { secret: token, end_point };
     block_on(async {
         let stream = TcpStream::connect((place.host.as_str(), place.port))
             .await
             .with_context(|| format!("cannot reach `{}:{}`", place.host, place.port))?;
         match &arguments.ca {
-            None if place.is_near() => propose(stream, &place, &token, &text, arguments).await,
+            None if place.is_near() => propose(stream, &place, &login(None), &text, arguments).await,
             None => bail!("a token is sent over TLS only: name the certificates to trust by --ca"),
             Some(ca) => {
                 let stream = encrypted(stream, &place, ca).await?;
-                propose(stream, &place, &token, &text, arguments).await
+                let end_point = end_point(stream.get_ref().1);
+                propose(stream, &place, &login(end_point), &text, arguments).await
             }
         }
     })
@@ -103,11 +108,7 @@ fn without_frame(text: &str) -> &str {
     inner.filter(|inner| inner.starts_with('\n') && inner.ends_with('\n')).unwrap_or(text)
 }
 
-async fn encrypted(
-    stream: TcpStream,
-    place: &Place,
-    ca: &Path,
-) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<>> {
+async fn encrypted(stream: TcpStream, place: &Place, ca: &Path) -> Result<TlsStream<TcpStream>> {
     let roots = tls::roots(ca)?;
     let mut config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -152,12 +153,12 @@ impl Place {
 async fn propose(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     place: &Place,
-    token: &Secret<String>,
+    login: &Login,
     text: &str,
     arguments: &Arguments,
 ) -> Result<ExitCode> {
     let mut gate = Gate { stream, buffer: BytesMut::new() };
-    gate.log_in(place, token, &options(arguments)).await?;
+    gate.log_in(place, login, &options(arguments)).await?;
     let mut out = BytesMut::new();
     write_frontend::query(&mut out, text)?;
     gate.send(&out).await?;
@@ -204,6 +205,12 @@ fn options(arguments: &Arguments) -> String {
     settings.collect::<Vec<_>>().join(" ")
 }
 
+/// By what the agent shows who it is, and the hash of the gate's certificate where there is one.
+struct Login {
+    secret: Secret<String>,
+    end_point: Option<Vec<u8>>,
+}
+
 /// The gate as its client sees it.
 struct Gate<S> {
     stream: S,
@@ -238,7 +245,7 @@ impl Told {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
-    async fn log_in(&mut self, place: &Place, token: &Secret<String>, options: &str) -> Result<()> {
+    async fn log_in(&mut self, place: &Place, login: &Login, options: &str) -> Result<()> {
         let mut out = BytesMut::new();
         let params = [
             ("user", place.agent.as_str()),
@@ -252,9 +259,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
             let message = self.message().await?;
             match backend::parse(&message)? {
                 Backend::Authentication(Authentication::CleartextPassword) => {
+                    if login.secret.expose().starts_with(KEY_PREFIX) {
+                        bail!(
+                            "expected a gate that asks for the proof of a key: a key itself is sent nowhere"
+                        );
+                    }
                     let mut out = BytesMut::new();
-                    write_frontend::password(&mut out, token.expose())?;
+                    write_frontend::password(&mut out, login.secret.expose())?;
                     self.send(&out).await?;
+                }
+                Backend::Authentication(Authentication::Sasl(mechanisms)) => {
+                    self.prove(&mechanisms, login).await?;
                 }
                 Backend::Authentication(Authentication::Ok) => {}
                 Backend::Authentication(_) => bail!("expected a gate that asks for a token"),
@@ -262,6 +277,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
                 Backend::ReadyForQuery(_) => return Ok(()),
                 _ => {}
             }
+        }
+    }
+
+    /// That it holds the key; and the gate, that it knows it.
+    async fn prove(&mut self, mechanisms: &[&str], login: &Login) -> Result<()> {
+        let (mechanism, binding) = choose_scram(mechanisms, login.end_point.clone())?;
+        let mut scram = ScramSha256::new(login.secret.expose().as_bytes(), binding);
+        let mut out = BytesMut::new();
+        write_frontend::sasl_initial_response(&mut out, mechanism, scram.message())?;
+        self.send(&out).await?;
+        let message = self.message().await?;
+        match backend::parse(&message)? {
+            Backend::Authentication(Authentication::SaslContinue(challenge)) => scram.update(challenge)?,
+            Backend::ErrorResponse(fields) => bail!("{}", Told::new("refused", &fields).lines()),
+            _ => bail!("expected a challenge"),
+        }
+        let mut out = BytesMut::new();
+        write_frontend::sasl_response(&mut out, scram.message())?;
+        self.send(&out).await?;
+        let message = self.message().await?;
+        match backend::parse(&message)? {
+            Backend::Authentication(Authentication::SaslFinal(proof)) => Ok(scram.finish(proof)?),
+            Backend::ErrorResponse(fields) => bail!("{}", Told::new("refused", &fields).lines()),
+            _ => bail!("expected the gate's own proof"),
         }
     }
 

@@ -1,25 +1,29 @@
-//! `countersign token`: makes agents' short-lived tokens with the gate's token key, and revokes them at the running
-//! gate.
+//! `countersign token`: makes agents' short-lived tokens with the gate's token key, and long-lived keys of which the
+//! configuration holds a verifier; revokes either at the running gate.
 
 use super::{block_on, gate, say};
 use crate::assembly::House;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Subcommand;
 use countersign_core::id::{AgentName, ID_BYTES, TokenId};
 use countersign_core::time::Seconds;
+use countersign_identity::agent_keys::{self, AgentKey, KEY_BYTES, SALT_BYTES};
+use countersign_identity::agents::Shows;
 use countersign_identity::tokens::{self, Claims};
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Agents' short-lived tokens.
+/// Agents' short-lived tokens and long-lived keys.
 #[derive(Debug, Subcommand)]
 pub enum Arguments {
     /// Make a token. It is the only thing on stdout; its id is on stderr.
     Issue(Issue),
-    /// Refuse a token from now on, at the running gate.
+    /// Make a long-lived key. It is the only thing on stdout and kept nowhere; stderr has the line for the configuration.
+    Key(Key),
+    /// Refuse a token or a key from now on, at the running gate.
     Revoke {
-        /// The token's id, as `issue` printed it on stderr.
+        /// Its id, as `issue` or `key` printed it on stderr.
         id: String,
     },
 }
@@ -41,9 +45,24 @@ pub struct Issue {
     ttl: String,
 }
 
+/// Make a long-lived key.
+#[derive(Debug, clap::Args)]
+pub struct Key {
+    /// The agent. From then on it is let in by this key alone, and by no token.
+    #[arg(long)]
+    agent: String,
+    /// The one target it is for. Left out: every target.
+    #[arg(long)]
+    target: Option<String>,
+    /// How long it is good: 1d, 90d, at most 366d.
+    #[arg(long, default_value = "90d")]
+    ttl: String,
+}
+
 pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Issue(arguments) => issue(config, arguments),
+        Arguments::Key(arguments) => key(config, arguments),
         Arguments::Revoke { id } => revoke(config, id),
     }
 }
@@ -56,6 +75,9 @@ fn issue(config: &Path, arguments: &Issue) -> Result<ExitCode> {
     let target =
         arguments.target.as_deref().map(|name| house.target(name)).transpose().context("--target")?;
     // The chain is checked here too: a token that no gate takes is better not made.
+    if house.agents.agent(&agent).is_some_and(|known| known.shows != Shows::Token) {
+        bail!("`{agent}` shows no tokens: the configuration lets it in by something else");
+    }
     let principal = house.agents.principal(&agent, None, acts_for.as_ref())?;
     let life = Seconds::parse(&arguments.ttl).context("--ttl")?;
     let mut random = [0u8; ID_BYTES];
@@ -73,6 +95,33 @@ fn issue(config: &Path, arguments: &Issue) -> Result<ExitCode> {
     let token = tokens::issue(&house.keys.token()?, &claims)?;
     eprintln!("token {} of `{}`, good until {}", claims.id, claims.agent, claims.expires_at);
     say(token.expose());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn key(config: &Path, arguments: &Key) -> Result<ExitCode> {
+    let house = House::load(config)?;
+    let agent = AgentName::parse(&arguments.agent).context("--agent")?;
+    house.agents.principal(&agent, None, None)?;
+    let target =
+        arguments.target.as_deref().map(|name| house.target(name)).transpose().context("--target")?;
+    let life = Seconds::parse(&arguments.ttl).context("--ttl")?;
+    let (mut id, mut random, mut salt) = ([0u8; ID_BYTES], [0u8; KEY_BYTES], [0u8; SALT_BYTES]);
+    for bytes in [&mut id[..], &mut random[..], &mut salt[..]] {
+        aws_lc_rs::rand::fill(bytes).map_err(|_| anyhow!("no randomness can be drawn"))?;
+    }
+    let (secret, verifier) = agent_keys::make(&random, &salt);
+    let (id, issued_at) = (TokenId::from_bytes(id), crate::clock::now());
+    let expires_at = issued_at.plus(life);
+    let name = target.map(|(name, _)| name.clone());
+    AgentKey::new(id.clone(), verifier.clone(), name.clone(), issued_at, expires_at).context("--ttl")?;
+    let target = name.map(|name| format!(", target = \"{name}\"")).unwrap_or_default();
+    eprintln!(
+        "key {id} of `{agent}`, good until {expires_at}. In its [[agents]] entry, and then start the gate anew:\n\
+         key = {{ id = \"{id}\", verifier = \"{}\", issued_at = \"{issued_at}\", \
+         expires_at = \"{expires_at}\"{target} }}",
+        verifier.text()
+    );
+    say(secret.expose());
     Ok(ExitCode::SUCCESS)
 }
 

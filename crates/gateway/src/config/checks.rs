@@ -1,12 +1,14 @@
 //! The checks of everything but targets: names, addresses, numbers. Each says what was expected, what was found and
 //! what to do.
 
-use super::raw::{RawConfig, RawLimits};
+use super::raw::{RawAgentKey, RawConfig, RawLimits, RawTarget};
 use super::{ConfigError, policy_files};
-use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName};
+use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName, TargetName, TokenId};
 use countersign_core::label::{Label, Mask};
+use countersign_core::time::Timestamp;
 use countersign_desk::Limits;
-use countersign_identity::agents::AgentConfig;
+use countersign_identity::agent_keys::{AgentKey, Verifier};
+use countersign_identity::agents::{AgentConfig, Shows};
 use countersign_identity::people::PersonEntry;
 use countersign_protocols::postgres::serve::GateLimits;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +86,7 @@ impl Check<'_> {
     }
 
     pub(super) fn agents(&self, raw: &RawConfig) -> Result<Vec<AgentConfig>, ConfigError> {
+        let targets = &raw.targets;
         let agent = |(at, raw): (usize, &super::raw::RawAgent)| {
             let key = format!("agents[{at}]");
             Ok(AgentConfig {
@@ -95,9 +98,33 @@ impl Check<'_> {
                     .map(|n| self.name(&key, n, PipelineName::parse))
                     .transpose()?,
                 owner: self.name(&key, &raw.owner, PersonName::parse)?,
+                shows: match &raw.key {
+                    None => Shows::Token,
+                    Some(own) => Shows::Key(self.agent_key(&format!("{key}.key"), own, targets)?),
+                },
             })
         };
         raw.agents.iter().enumerate().map(agent).collect()
+    }
+
+    fn agent_key(
+        &self,
+        key: &str,
+        raw: &RawAgentKey,
+        targets: &BTreeMap<String, RawTarget>,
+    ) -> Result<AgentKey, ConfigError> {
+        let of = |name: &str| format!("{key}.{name}");
+        let target = raw.target.as_deref().map(|name| self.name(&of("target"), name, TargetName::parse));
+        let target = target.transpose()?;
+        if let Some(name) = target.as_ref().filter(|name| !targets.contains_key(name.as_str())) {
+            return Err(self.value(of("target"), format!("`{name}` is none of [targets]")));
+        }
+        let id = self.name(&of("id"), &raw.id, TokenId::parse)?;
+        let verifier = self.name(&of("verifier"), &raw.verifier, Verifier::parse)?;
+        let issued_at = self.name(&of("issued_at"), &raw.issued_at, Timestamp::parse)?;
+        let expires_at = self.name(&of("expires_at"), &raw.expires_at, Timestamp::parse)?;
+        AgentKey::new(id, verifier, target, issued_at, expires_at)
+            .map_err(|error| self.value(of("expires_at"), error.to_string()))
     }
 
     pub(super) fn policy_files(

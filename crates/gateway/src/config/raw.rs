@@ -137,6 +137,24 @@ pub struct RawAgent {
     pub owner: String,
     /// The one pipeline that runs it.
     pub pipeline: Option<String>,
+    /// Its long-lived key, as `countersign token key` printed it. Left out: it shows short-lived tokens.
+    pub key: Option<RawAgentKey>,
+}
+
+/// What the gate holds of an agent's long-lived key: not the key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawAgentKey {
+    /// Its id, for `countersign token revoke`.
+    pub id: String,
+    /// What proofs are checked against, in PostgreSQL's form: `SCRAM-SHA-256$4096:…`.
+    pub verifier: String,
+    /// Since when it is good.
+    pub issued_at: String,
+    /// Until when it is good: at most 366 days after `issued_at`.
+    pub expires_at: String,
+    /// The one target it is for. Left out: every target.
+    pub target: Option<String>,
 }
 
 /// `[policy]`

@@ -10,9 +10,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use countersign_desk::Desk;
+use countersign_identity::credential::REVOKED_SECONDS;
 use countersign_identity::envelope::WebauthnExpect;
 use countersign_identity::sessions::Challenges;
-use countersign_identity::tokens::TOKEN_SECONDS_MAX;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -96,7 +96,7 @@ pub fn bind(path: &Path) -> std::io::Result<UnixListener> {
 async fn revoke(State(control): State<Arc<Control>>, Json(revoking): Json<Revoking>) -> Answer<Stands> {
     let now = control.desk.clock().read();
     // Its own end is not known here; none lives longer than this.
-    let ends = now.plus(TOKEN_SECONDS_MAX);
+    let ends = now.plus(REVOKED_SECONDS);
     let revoked = control.desk.store().revoke_token(revoking.id, ends, now).await;
     let unavailable = |error: countersign_store::CommitError| {
         Refused(StatusCode::SERVICE_UNAVAILABLE, format!("the revocation cannot be recorded: {error}"))

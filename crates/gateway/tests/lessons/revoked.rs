@@ -15,7 +15,7 @@ async fn a_token_revoked_while_its_statement_waits_runs_nothing() {
     house.command(&["token", "revoke", &id]).await.unwrap();
     house.approve(&held.id).await.unwrap();
     let (out, err) = ended(waiting).await;
-    assert!(err.contains("this token has expired or was revoked"), "{out} {err}");
+    assert!(err.contains("this credential has expired or was revoked"), "{out} {err}");
     assert_eq!(reached(&house, "/* revoked */").await, Vec::<String>::new());
     assert_eq!(house.truth("SELECT count(*) FROM support_tickets WHERE id = 1201").await.unwrap(), "1");
     // The approval does not lie about for whoever comes next with a token that is good.

@@ -21,6 +21,7 @@ fn agent(name: &str, owner: &str, pipeline: Option<&str>) -> AgentConfig {
         groups: BTreeSet::new(),
         pipeline: pipeline.map(|p| PipelineName::parse(p).expect("a name")),
         owner: PersonName::parse(owner).expect("a name"),
+        shows: Shows::Token,
     }
 }
 

@@ -22,6 +22,7 @@ fn agents() -> Agents {
         groups: BTreeSet::new(),
         pipeline: None,
         owner: ada,
+        shows: Shows::Token,
     };
     Agents::load(vec![etl], &people).expect("agents")
 }
@@ -77,7 +78,7 @@ fn an_expired_token_is_refused() {
     let last = Timestamp::from_micros(claims().expires_at.micros() - 1);
     assert!(check_at(&token, "etl", "shop", last).is_ok());
     let error = check_at(&token, "etl", "shop", claims().expires_at).expect_err("expired");
-    assert!(matches!(error, AuthError::Expired { .. }), "{error}");
+    assert!(matches!(error, AuthError::Lapsed(Lapsed::Expired { .. })), "{error}");
     let error = check_at(&token, "etl", "shop", Timestamp::from_micros(NOW.micros() - 120_000_000));
     assert!(matches!(error, Err(AuthError::Early { .. })));
 }
@@ -147,11 +148,11 @@ fn a_revoked_token_is_refused_and_ends_its_session() {
     let token = token(&claims());
     let revoked = |id: &TokenId| *id == claims().id;
     let error = authenticate_agent(&token, "etl", &target, &key(), &agents(), &revoked, NOW);
-    assert!(matches!(error, Err(AuthError::Revoked { .. })));
+    assert!(matches!(error, Err(AuthError::Lapsed(Lapsed::Revoked { .. }))));
     let session = check(&token).expect("authenticated before it was revoked");
     assert_eq!(session.check_alive(&|_| false, NOW), Ok(()));
-    assert!(matches!(session.check_alive(&revoked, NOW), Err(AuthError::Revoked { .. })));
-    assert!(matches!(session.check_alive(&|_| false, claims().expires_at), Err(AuthError::Expired { .. })));
+    assert!(matches!(session.check_alive(&revoked, NOW), Err(Lapsed::Revoked { .. })));
+    assert!(matches!(session.check_alive(&|_| false, claims().expires_at), Err(Lapsed::Expired { .. })));
 }
 
 #[test]

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod changed;
 pub mod codec;
 pub mod copy_in;
+mod end_point;
 pub mod mask;
 pub mod pids;
 pub mod plan;

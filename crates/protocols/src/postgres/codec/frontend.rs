@@ -181,7 +181,21 @@ impl<'a> Password<'a> {
         Ok(text)
     }
 
-    /// The body as it came, for SASL.
+    /// The answer to an offer of SASL mechanisms: the one that is chosen, and the first words in it.
+    ///
+    /// # Errors
+    /// When it is not those two, or says nothing yet.
+    pub fn sasl_initial(self) -> Result<(&'a str, &'a [u8]), CodecError> {
+        let mut reader = Reader::new("SASLInitialResponse", self.0);
+        let mechanism = reader.text()?;
+        let Some(response) = reader.value()? else {
+            return Err(reader.malformed("a first message beside the mechanism"));
+        };
+        reader.finish()?;
+        Ok((mechanism, response))
+    }
+
+    /// The body as it came, for what follows in SASL.
     #[must_use]
     pub const fn bytes(self) -> &'a [u8] {
         self.0

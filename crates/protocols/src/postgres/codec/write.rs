@@ -127,6 +127,31 @@ pub fn auth_cleartext(out: &mut BytesMut) {
     frame(out, b'R', |out| out.put_u32(3));
 }
 
+/// Writes an AuthenticationSASL: what may be spoken, the best first.
+pub fn auth_sasl(out: &mut BytesMut, mechanisms: &[&str]) {
+    frame(out, b'R', |out| {
+        out.put_u32(10);
+        mechanisms.iter().for_each(|mechanism| text(out, mechanism));
+        out.put_u8(0);
+    });
+}
+
+/// Writes an AuthenticationSASLContinue.
+pub fn auth_sasl_continue(out: &mut BytesMut, challenge: &str) {
+    frame(out, b'R', |out| {
+        out.put_u32(11);
+        out.put_slice(challenge.as_bytes());
+    });
+}
+
+/// Writes an AuthenticationSASLFinal.
+pub fn auth_sasl_final(out: &mut BytesMut, proof: &str) {
+    frame(out, b'R', |out| {
+        out.put_u32(12);
+        out.put_slice(proof.as_bytes());
+    });
+}
+
 /// Writes a NegotiateProtocolVersion. `newest` is the whole version, for example `0x0003_0002`.
 pub fn negotiate_protocol_version(out: &mut BytesMut, newest: u32, unrecognised: &[&str]) {
     frame(out, b'v', |out| {

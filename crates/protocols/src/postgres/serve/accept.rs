@@ -5,7 +5,6 @@ use super::cancels::Cancels;
 use super::connection;
 use super::facts::{Facts, FactsError};
 use super::handshake;
-use super::opening;
 use super::server::Servers;
 use super::settings::{Authenticator, TargetSettings};
 use super::trial::Trials;
@@ -86,7 +85,7 @@ pub struct Bound {
 /// # Errors
 /// The address cannot be had, tokens would cross the network in clear, or the server's catalogue cannot be read.
 pub async fn bind(
-    mut settings: TargetSettings,
+    settings: TargetSettings,
     authenticator: Arc<Authenticator>,
     desk: Desk,
     pool: Arc<Pool>,
@@ -97,7 +96,6 @@ pub async fn bind(
     if settings.client_tls.is_none() && !address.ip().is_loopback() {
         return Err(ServeError::ClearOnTheNetwork { target, address });
     }
-    settings.client_tls = settings.client_tls.as_ref().map(opening::with_alpn);
     let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen {
         target: target.clone(),
         address,

@@ -29,7 +29,7 @@ use countersign_core::refusal::Refusal;
 use countersign_core::view::SoFar;
 use countersign_desk::{Kept, Lane, LaneOutcome, Report};
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::AgentIdentity;
+use countersign_identity::credential::AgentIdentity;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -67,7 +67,7 @@ pub(super) enum Ended {
     #[error(transparent)]
     Reply(#[from] ReplyError),
     /// The identity does not count any more.
-    #[error("the agent's token has expired or was revoked")]
+    #[error("the agent's credential has expired or was revoked")]
     Identity,
     /// A setting at the server that would make us read statements otherwise than it does.
     #[error("the server's session is in a state in which statements cannot be understood: {0}")]
@@ -317,11 +317,11 @@ impl Connection {
         self.refuse_simple(refusal).await
     }
 
-    // A revoked or expired token ends what it allowed.
+    // A revoked or expired credential ends what it allowed.
     pub(super) fn check_identity(&self) -> Result<(), Ended> {
         let identity = self.identity.get();
         let expired = identity.expires_at <= self.shared.desk.clock().read();
-        if expired || self.shared.desk.store().is_revoked(&identity.token) {
+        if expired || self.shared.desk.store().is_revoked(&identity.credential) {
             return Err(Ended::Identity);
         }
         Ok(())
@@ -354,7 +354,7 @@ impl Connection {
                 Some(("53300", "too many connections to the server behind this gate"))
             }
             Err(Ended::Unreachable(_)) => Some(("08006", UNREACHABLE)),
-            Err(Ended::Identity) => Some(("28000", "this token has expired or was revoked")),
+            Err(Ended::Identity) => Some(("28000", "this credential has expired or was revoked")),
             Err(Ended::Codec(_)) => Some(("08P01", "this is not PostgreSQL's protocol")),
             Err(Ended::Reply(_)) => Some(("58000", "the server's answer cannot be passed on safely")),
             Err(Ended::State(_) | Ended::Unanswered { .. }) => {

@@ -2,10 +2,9 @@
 //! number; nothing reaches the server before the agent has proved who it is.
 
 use super::super::cancel::{RANDOM_BYTES, SecretLength};
-use super::super::codec::frontend::{self, Frontend};
 use super::super::codec::write;
 use super::super::codec::write_frontend::PROTOCOL_3_0;
-use super::super::codec::{CodecError, Limits, TransactionStatus};
+use super::super::codec::{CodecError, TransactionStatus};
 use super::super::session::Mode;
 use super::super::startup::{self, Opening};
 use super::super::wording;
@@ -14,16 +13,17 @@ use super::cancels::CancelPlace;
 use super::client::ClientStream;
 use super::connection::UNREACHABLE;
 use super::opening::{self, Knock};
+use super::proof;
 use super::server::{Parameters, Server, ServerError};
 use super::walls::Walls;
 use crate::sql::settings;
 use bytes::BytesMut;
 use countersign_core::refusal::Refusal;
 use countersign_identity::Authenticated;
-use countersign_identity::tokens::{self, AgentIdentity};
+use countersign_identity::credential::AgentIdentity;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 /// Settings that a client may bring along and that are passed on to the server.
@@ -139,26 +139,12 @@ async fn admit(
         return Err(told("0A000", "replication does not pass this gate"));
     }
     if matches!(client, ClientStream::Plain(_)) && !peer.ip().is_loopback() {
-        return Err(told("28000", "tokens are taken over TLS only: connect with sslmode=require"));
+        return Err(told("28000", "agents are let in over TLS only: connect with sslmode=require"));
     }
     let user = startup.param("user").unwrap_or_default();
     let mut out = BytesMut::new();
     negotiate(&mut out, startup);
-    let token = ask_password(client, inbuf, out).await?;
-    let now = shared.desk.clock().now().map_err(|_| told("58000", "the clock has stepped back"))?;
-    let revoked = |id: &countersign_core::id::TokenId| shared.desk.store().is_revoked(id);
-    let identity = tokens::authenticate_agent(
-        &token,
-        user,
-        &shared.settings.name,
-        &shared.authenticator.key,
-        &shared.authenticator.agents,
-        &revoked,
-        now,
-    )
-    .map_err(|error| {
-        HandshakeError::Told("28P01", "this token does not open this gate", error.to_string())
-    })?;
+    let identity = proof::prove(client, inbuf, out, user, shared).await?;
     let agent = &identity.get().principal.agent;
     let place =
         shared.place_of(agent).ok_or(told("53300", "the limit `connections_per_agent_max` is reached"))?;
@@ -181,27 +167,6 @@ fn negotiate(out: &mut BytesMut, startup: &startup::Startup<'_>) {
     if startup.minor > MINOR_MAX || !unrecognised.is_empty() {
         let spoken = PROTOCOL_3_0 | u32::from(startup.minor.min(MINOR_MAX));
         write::negotiate_protocol_version(out, spoken, &unrecognised);
-    }
-}
-
-async fn ask_password(
-    client: &mut ClientStream,
-    inbuf: &mut BytesMut,
-    mut out: BytesMut,
-) -> Result<String, HandshakeError> {
-    write::auth_cleartext(&mut out);
-    client.write_all(&out).await?;
-    client.flush().await?;
-    loop {
-        if let Some(message) = frontend::next_message(inbuf, Limits::PREAUTH)? {
-            return match frontend::parse(&message)? {
-                Frontend::Password(password) => Ok(password.cleartext()?.to_owned()),
-                _ => Err(HandshakeError::Told("08P01", "expected a password message", String::new())),
-            };
-        }
-        if client.read_buf(inbuf).await? == 0 {
-            return Err(HandshakeError::Io(std::io::ErrorKind::UnexpectedEof.into()));
-        }
     }
 }
 

@@ -18,6 +18,7 @@ mod mark;
 mod movable;
 mod opening;
 mod pipeline;
+mod proof;
 mod questions;
 mod reading;
 mod reconnect;
@@ -36,4 +37,6 @@ pub use between::{Between, between};
 pub use facts::FactsError;
 pub use questions::{QuestionError, Questions, TextRows};
 pub use reading::{load as load_facts, load_fresh_session};
-pub use settings::{Authenticator, GateLimits, Preview, PreviewMode, RoleSettings, TargetSettings};
+pub use settings::{
+    Authenticator, ClientTls, GateLimits, Preview, PreviewMode, RoleSettings, TargetSettings,
+};

@@ -28,13 +28,6 @@ struct Asked {
     gss: bool,
 }
 
-/// TLS as the gate speaks it with clients: whoever names a protocol names PostgreSQL's.
-pub(super) fn with_alpn(config: &Arc<rustls::ServerConfig>) -> Arc<rustls::ServerConfig> {
-    let mut config = rustls::ServerConfig::clone(config);
-    config.alpn_protocols = vec![startup::ALPN.to_vec()];
-    Arc::new(config)
-}
-
 /// Takes what comes before a session; `None` where it was only a cancel request.
 pub(super) async fn knock(stream: TcpStream, shared: &Shared) -> Result<Option<Knock>, HandshakeError> {
     let mut asked = Asked::default();
@@ -87,8 +80,8 @@ async fn first_byte(
     if !startup::is_direct_tls(first) {
         return Ok(ClientStream::Plain(stream));
     }
-    let Some(config) = &shared.settings.client_tls else { return Err(HandshakeError::NoTls) };
-    let tls = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+    let Some(spoken) = &shared.settings.client_tls else { return Err(HandshakeError::NoTls) };
+    let tls = TlsAcceptor::from(Arc::clone(&spoken.config)).accept(stream).await?;
     if tls.get_ref().1.alpn_protocol() != Some(startup::ALPN) {
         return Err(HandshakeError::Unnamed);
     }
@@ -109,12 +102,12 @@ async fn read_startup(client: &mut ClientStream, inbuf: &mut BytesMut) -> Result
 
 async fn answer_tls(client: ClientStream, shared: &Shared) -> Result<ClientStream, HandshakeError> {
     let ClientStream::Plain(mut stream) = client else { return Err(HandshakeError::Twice) };
-    let Some(config) = &shared.settings.client_tls else {
+    let Some(spoken) = &shared.settings.client_tls else {
         stream.write_all(b"N").await?;
         return Ok(ClientStream::Plain(stream));
     };
     stream.write_all(b"S").await?;
-    let tls = TlsAcceptor::from(Arc::clone(config)).accept(stream).await?;
+    let tls = TlsAcceptor::from(Arc::clone(&spoken.config)).accept(stream).await?;
     Ok(ClientStream::Tls(Box::new(tls)))
 }
 

@@ -1,12 +1,15 @@
 //! What a gate is told: where it listens, what is behind it, who may come in, and its limits by name.
 
+use super::super::end_point::end_point_hash;
 use super::super::mask::TokenKey;
 use super::super::session::Mode;
+use super::super::startup::ALPN;
 use super::super::upstream::{Address, Password, TlsMode, UpstreamConfig};
 use crate::sql::catalogue::Catalogue;
 use countersign_core::id::{AgentName, EnvName, TargetName};
 use countersign_identity::agents::Agents;
 use countersign_identity::tokens::TokenKey as AgentTokenKey;
+use rustls_pki_types::CertificateDer;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,6 +109,22 @@ pub struct RoleSettings {
     pub granted: Option<Box<RoleSettings>>,
 }
 
+/// TLS towards clients.
+#[derive(Clone)]
+pub struct ClientTls {
+    pub(super) config: Arc<rustls::ServerConfig>,
+    /// The hash of the certificate that clients see, for channel binding; none where its signature has none.
+    pub(super) end_point: Option<Vec<u8>>,
+}
+
+impl ClientTls {
+    /// TLS as this configuration speaks it, which shows this certificate. Whoever names a protocol names PostgreSQL's.
+    pub fn new(mut config: rustls::ServerConfig, certificate: &CertificateDer<'_>) -> Self {
+        config.alpn_protocols = vec![ALPN.to_vec()];
+        Self { config: Arc::new(config), end_point: end_point_hash(certificate) }
+    }
+}
+
 /// One target behind a PostgreSQL gate.
 pub struct TargetSettings {
     /// Its name.
@@ -115,7 +134,7 @@ pub struct TargetSettings {
     /// Where the gate listens for it.
     pub listen: SocketAddr,
     /// TLS towards clients; without it the gate listens on loopback only.
-    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+    pub client_tls: Option<ClientTls>,
     /// Where the server listens.
     pub address: Address,
     /// How the server shows who it is.

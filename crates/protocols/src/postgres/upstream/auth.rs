@@ -176,7 +176,10 @@ impl Login<'_> {
 
 /// The mechanism to use, and what it is bound to. Where we could bind and the server does not offer it, we
 /// say so under the signature, so that nobody in between can have taken the offer away.
-fn choose(
+///
+/// # Errors
+/// None of them is spoken here.
+pub fn choose(
     mechanisms: &[&str],
     end_point: Option<Vec<u8>>,
 ) -> Result<(&'static str, ChannelBinding), UpstreamError> {

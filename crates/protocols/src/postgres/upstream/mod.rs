@@ -19,10 +19,11 @@ use super::codec::CodecError;
 use super::codec::write_frontend as write;
 
 mod auth;
-mod certificate;
 mod stream;
 
-pub use stream::UpstreamStream;
+pub use auth::choose as choose_scram;
+pub use postgres_protocol::authentication::sasl::ScramSha256;
+pub use stream::{UpstreamStream, end_point};
 
 /// Longest wait for a connection, TLS included.
 pub const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);

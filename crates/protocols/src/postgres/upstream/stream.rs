@@ -16,7 +16,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::super::codec::write_frontend as write;
-use super::{Address, UpstreamError, certificate};
+use super::{Address, UpstreamError};
+use crate::postgres::end_point::end_point_hash;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -124,9 +125,13 @@ impl UpstreamStream {
     /// certificate's signature has no hash.
     pub(super) fn server_end_point(&self) -> Option<Vec<u8>> {
         let Self::Tls(tls) = self else { return None };
-        let (_, connection) = tls.get_ref();
-        certificate::end_point_hash(connection.peer_certificates()?.first()?)
+        end_point(tls.get_ref().1)
     }
+}
+
+/// The hash of the certificate that the other side of this connection has shown, for channel binding.
+pub fn end_point(connection: &rustls::ClientConnection) -> Option<Vec<u8>> {
+    end_point_hash(connection.peer_certificates()?.first()?)
 }
 
 macro_rules! each {

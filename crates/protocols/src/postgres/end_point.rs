@@ -1,5 +1,5 @@
 //! The hash of a certificate for channel binding (RFC 5929 §4.1, `tls-server-end-point`). Reads just
-//! enough DER to find the signature's algorithm; trust is rustls' matter, not this file's.
+//! enough DER to find the signature's algorithm; trust is rustls' matter, and whose certificate it is nobody's here.
 
 use aws_lc_rs::digest::{Algorithm, SHA224, SHA256, SHA384, SHA512, digest};
 
@@ -16,7 +16,7 @@ const NIST_HASHES: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
 
 /// The hash of a DER certificate by its own signature's hash (SHA-256 in place of MD5 and SHA-1), or
 /// `None` where the signature names none, as Ed25519.
-pub(super) fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
+pub(in crate::postgres) fn end_point_hash(certificate: &[u8]) -> Option<Vec<u8>> {
     let algorithm = signature_hash(certificate)?;
     Some(digest(algorithm, certificate).as_ref().to_vec())
 }

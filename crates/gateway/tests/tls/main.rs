@@ -1,6 +1,9 @@
 //! TLS on both sides, and on the pages: every side shows who it is, or nothing is said to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod keys;
+mod middle;
+#[path = "../shared/mod.rs"]
 mod shared;
 
 use countersign_sim::clients;
@@ -34,6 +37,9 @@ async fn house_with_tls() -> House {
     let Issued { certificate_pem, key_pem } = authority.issue(&["localhost", "127.0.0.1"]).unwrap();
     write("gate.pem", &certificate_pem);
     write("gate.key", &key_pem);
+    let Issued { certificate_pem, key_pem } = authority.issue(&["localhost", "127.0.0.1"]).unwrap();
+    write("middle.pem", &certificate_pem);
+    write("middle.key", &key_pem);
     configure(&house, "tls = \"disable\"", "tls = { ca = \"ca.pem\", server_name = \"db.house.invalid\" }");
     configure(
         &house,
@@ -142,11 +148,16 @@ async fn tls_is_spoken_at_once_by_its_name_or_after_asking_for_it_and_cancels_go
     }
 }
 
-/// TLS over which nothing is said yet.
-async fn dial_tls(house: &House, at_once: bool, protocols: &[&str]) -> Option<TlsStream<TcpStream>> {
+/// TLS of a client that trusts the house's authority.
+fn client_of(house: &House) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(house.folder().join("ca.pem")).unwrap()).unwrap();
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+/// TLS over which nothing is said yet.
+async fn dial_tls(house: &House, at_once: bool, protocols: &[&str]) -> Option<TlsStream<TcpStream>> {
+    let mut config = ClientConfig::clone(&client_of(house));
     config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, house.ports.gate)).await.unwrap();
     if !at_once {
