@@ -2,6 +2,7 @@
 //! to check proofs.
 
 use crate::agent_keys::AgentKey;
+use crate::certificates::CertificateName;
 use crate::people::People;
 use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName, TokenId};
 use countersign_core::principal::Principal;
@@ -33,6 +34,8 @@ pub enum Shows {
     Token,
     /// By a long-lived key.
     Key(AgentKey),
+    /// By a client certificate that holds this name.
+    Certificate(CertificateName),
 }
 
 /// Every agent that may come in.
@@ -54,6 +57,9 @@ pub enum AgentsError {
     /// A revocation would be about both.
     #[error("the key {0} is that of two agents: make each of them one of its own")]
     KeyTwice(TokenId),
+    /// Nobody could say which of them it is.
+    #[error("the certificate name `{0}` is that of two agents: give each of them one of its own")]
+    CertificateTwice(CertificateName),
     /// The owner is nobody.
     #[error("the agent `{agent}` is owned by `{owner}`, who is not a person of the configuration")]
     UnknownOwner {
@@ -100,7 +106,7 @@ impl Agents {
         if entries.len() > AGENTS_MAX {
             return Err(AgentsError::TooMany(entries.len()));
         }
-        let (mut agents, mut keys) = (BTreeMap::new(), BTreeSet::new());
+        let (mut agents, mut keys, mut names) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
         for mut entry in entries {
             let Some(owner) = people.person(&entry.owner) else {
                 return Err(AgentsError::UnknownOwner { agent: entry.name, owner: entry.owner });
@@ -116,7 +122,10 @@ impl Agents {
                 Shows::Key(key) if !keys.insert(key.id().clone()) => {
                     return Err(AgentsError::KeyTwice(key.id().clone()));
                 }
-                Shows::Token | Shows::Key(_) => {}
+                Shows::Certificate(name) if !names.insert(name.clone()) => {
+                    return Err(AgentsError::CertificateTwice(name.clone()));
+                }
+                Shows::Token | Shows::Key(_) | Shows::Certificate(_) => {}
             }
             agents.insert(entry.name.clone(), entry);
         }

@@ -9,9 +9,10 @@ use countersign_core::id::{AgentName, ID_BYTES, TokenId};
 use countersign_core::time::Seconds;
 use countersign_identity::agent_keys::{self, AgentKey, KEY_BYTES, SALT_BYTES};
 use countersign_identity::agents::Shows;
+use countersign_identity::certificates;
 use countersign_identity::tokens::{self, Claims};
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Agents' short-lived tokens and long-lived keys.
@@ -21,10 +22,14 @@ pub enum Arguments {
     Issue(Issue),
     /// Make a long-lived key. It is the only thing on stdout and kept nowhere; stderr has the line for the configuration.
     Key(Key),
-    /// Refuse a token or a key from now on, at the running gate.
+    /// Refuse a token, a key or a certificate from now on, at the running gate.
     Revoke {
         /// Its id, as `issue` or `key` printed it on stderr.
-        id: String,
+        #[arg(required_unless_present = "certificate", conflicts_with = "certificate")]
+        id: Option<String>,
+        /// An agent's client certificate (PEM), instead of an id.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
     },
 }
 
@@ -63,7 +68,7 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     match arguments {
         Arguments::Issue(arguments) => issue(config, arguments),
         Arguments::Key(arguments) => key(config, arguments),
-        Arguments::Revoke { id } => revoke(config, id),
+        Arguments::Revoke { id, certificate } => revoke(config, id.as_deref(), certificate.as_deref()),
     }
 }
 
@@ -125,8 +130,11 @@ fn key(config: &Path, arguments: &Key) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn revoke(config: &Path, id: &str) -> Result<ExitCode> {
-    let id = TokenId::parse(id)?;
+fn revoke(config: &Path, id: Option<&str>, certificate: Option<&Path>) -> Result<ExitCode> {
+    let id = match certificate {
+        Some(file) => certificates::id_of(&crate::tls::certificate(file)?),
+        None => TokenId::parse(id.unwrap_or_default())?,
+    };
     let gate = gate(config)?;
     block_on(async { gate.post::<serde_json::Value>("/tokens/revoke", &json!({ "id": id })).await })?;
     say(&format!("Revoked {id}. Sessions that it opened end with their next action."));

@@ -70,6 +70,17 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
+/// TLS towards agents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientTlsFiles {
+    /// What the gate shows.
+    pub own: TlsFiles,
+    /// The authorities whose client certificates are believed.
+    pub authorities: Option<PathBuf>,
+    /// Their lists of revoked certificates.
+    pub revocations: Option<PathBuf>,
+}
+
 /// One server behind the gate.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -90,7 +101,7 @@ pub struct Target {
     /// The role that reads the server's catalogue.
     pub catalogue_role: Role,
     /// The certificate that agents see.
-    pub client_tls: Option<TlsFiles>,
+    pub client_tls: Option<ClientTlsFiles>,
     /// What clients do when an action needs people.
     pub mode: Mode,
     /// The same for single agents.

@@ -1,7 +1,7 @@
 //! The checks of everything but targets: names, addresses, numbers. Each says what was expected, what was found and
 //! what to do.
 
-use super::raw::{RawAgentKey, RawConfig, RawLimits, RawTarget};
+use super::raw::{RawAgent, RawAgentKey, RawConfig, RawLimits, RawTarget};
 use super::{ConfigError, policy_files};
 use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName, TargetName, TokenId};
 use countersign_core::label::{Label, Mask};
@@ -9,6 +9,7 @@ use countersign_core::time::Timestamp;
 use countersign_desk::Limits;
 use countersign_identity::agent_keys::{AgentKey, Verifier};
 use countersign_identity::agents::{AgentConfig, Shows};
+use countersign_identity::certificates::CertificateName;
 use countersign_identity::people::PersonEntry;
 use countersign_protocols::postgres::serve::GateLimits;
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,7 +88,7 @@ impl Check<'_> {
 
     pub(super) fn agents(&self, raw: &RawConfig) -> Result<Vec<AgentConfig>, ConfigError> {
         let targets = &raw.targets;
-        let agent = |(at, raw): (usize, &super::raw::RawAgent)| {
+        let agent = |(at, raw): (usize, &RawAgent)| {
             let key = format!("agents[{at}]");
             Ok(AgentConfig {
                 name: self.name(&key, &raw.name, AgentName::parse)?,
@@ -98,13 +99,38 @@ impl Check<'_> {
                     .map(|n| self.name(&key, n, PipelineName::parse))
                     .transpose()?,
                 owner: self.name(&key, &raw.owner, PersonName::parse)?,
-                shows: match &raw.key {
-                    None => Shows::Token,
-                    Some(own) => Shows::Key(self.agent_key(&format!("{key}.key"), own, targets)?),
-                },
+                shows: self.shows(&key, raw, targets)?,
             })
         };
         raw.agents.iter().enumerate().map(agent).collect()
+    }
+
+    // One proof an agent: what a second would prove could be had by the weaker of them.
+    fn shows(
+        &self,
+        key: &str,
+        raw: &RawAgent,
+        targets: &BTreeMap<String, RawTarget>,
+    ) -> Result<Shows, ConfigError> {
+        let of = |name: &str| format!("{key}.{name}");
+        match (&raw.key, raw.certificate.as_deref()) {
+            (None, None) => Ok(Shows::Token),
+            (Some(own), None) => Ok(Shows::Key(self.agent_key(&of("key"), own, targets)?)),
+            (Some(_), Some(_)) => {
+                Err(self.value(of("certificate"), "found a key too: an agent shows one of them"))
+            }
+            (None, Some(name)) => {
+                let believed = |target: &RawTarget| {
+                    target.client_tls.as_ref().is_some_and(|tls| tls.client_authorities.is_some())
+                };
+                if !targets.values().any(believed) {
+                    let message =
+                        "no target has client_tls.client_authorities: say whose certificates are believed";
+                    return Err(self.value(of("certificate"), message));
+                }
+                Ok(Shows::Certificate(self.name(&of("certificate"), name, CertificateName::parse)?))
+            }
+        }
     }
 
     fn agent_key(

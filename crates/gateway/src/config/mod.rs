@@ -8,7 +8,7 @@ pub mod raw;
 pub mod secret;
 mod targets;
 
-pub use checked::{Config, Roles, Target, TlsFiles};
+pub use checked::{ClientTlsFiles, Config, Roles, Target, TlsFiles};
 pub use secret::SecretRef;
 
 use std::path::{Path, PathBuf};

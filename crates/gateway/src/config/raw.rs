@@ -85,6 +85,20 @@ pub struct RawTlsFiles {
     pub key: PathBuf,
 }
 
+/// TLS towards agents.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawClientTls {
+    /// The certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The authorities whose client certificates are believed, PEM.
+    pub client_authorities: Option<PathBuf>,
+    /// Their lists of revoked certificates, PEM.
+    pub client_revocations: Option<PathBuf>,
+}
+
 /// `[ops]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,6 +153,8 @@ pub struct RawAgent {
     pub pipeline: Option<String>,
     /// Its long-lived key, as `countersign token key` printed it. Left out: it shows short-lived tokens.
     pub key: Option<RawAgentKey>,
+    /// The name in its client certificate: `spiffe://example.org/etl`, or a DNS name. Instead of tokens and of a key.
+    pub certificate: Option<String>,
 }
 
 /// What the gate holds of an agent's long-lived key: not the key.
@@ -221,7 +237,7 @@ pub struct RawTarget {
     /// The role that reads the server's catalogue.
     pub catalogue_role: RawRole,
     /// The certificate that the gate shows to agents.
-    pub client_tls: Option<RawTlsFiles>,
+    pub client_tls: Option<RawClientTls>,
     /// What clients do when an action needs people, where they do not say so: `hold` or `park`.
     pub mode: Option<String>,
     /// The same for single agents.

@@ -1,9 +1,9 @@
 //! The checks of targets: nothing reaches a server in clear over a network, and no agent does either.
 
 use super::ConfigError;
-use super::checked::{Role, Roles, ServerTls, Target, TlsFiles};
+use super::checked::{ClientTlsFiles, Role, Roles, ServerTls, Target, TlsFiles};
 use super::checks::Check;
-use super::raw::{RawAddress, RawRole, RawRoles, RawServerTls, RawTarget, RawTlsFiles};
+use super::raw::{RawAddress, RawClientTls, RawRole, RawRoles, RawServerTls, RawTarget, RawTlsFiles};
 use countersign_core::id::{AgentName, EnvName, TargetName};
 use countersign_protocols::postgres::serve::{Preview, PreviewMode};
 use countersign_protocols::postgres::session::Mode;
@@ -68,7 +68,7 @@ impl Check<'_> {
             roles,
             default_role: default_role.transpose()?,
             catalogue_role: self.role(raw.catalogue_role),
-            client_tls: raw.client_tls.map(|files| self.tls_files(files)),
+            client_tls: raw.client_tls.map(|files| self.client_tls(key, files)).transpose()?,
             mode: mode.unwrap_or_default(),
             modes,
             preview: Preview {
@@ -162,6 +162,18 @@ impl Check<'_> {
 
     pub(super) fn role(&self, raw: RawRole) -> Role {
         Role { role: raw.role, password: raw.password.map(|password| password.within(self.folder)) }
+    }
+
+    fn client_tls(&self, key: &str, raw: RawClientTls) -> Result<ClientTlsFiles, ConfigError> {
+        if raw.client_revocations.is_some() && raw.client_authorities.is_none() {
+            let message = "found client_revocations without client_authorities: whose are they?";
+            return Err(self.value(format!("{key}.client_tls"), message));
+        }
+        Ok(ClientTlsFiles {
+            own: self.tls_files(RawTlsFiles { cert: raw.cert, key: raw.key }),
+            authorities: raw.client_authorities.map(|file| self.folder.join(file)),
+            revocations: raw.client_revocations.map(|file| self.folder.join(file)),
+        })
     }
 
     pub(super) fn tls_files(&self, raw: RawTlsFiles) -> TlsFiles {

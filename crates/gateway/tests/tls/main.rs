@@ -1,6 +1,7 @@
 //! TLS on both sides, and on the pages: every side shows who it is, or nothing is said to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod certificates;
 mod keys;
 mod middle;
 #[path = "../shared/mod.rs"]

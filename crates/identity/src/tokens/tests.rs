@@ -69,7 +69,7 @@ fn a_good_token_says_who_asks_with_the_whole_chain() {
     let identity = check(&token(&claims())).expect("authenticated");
     assert_eq!(identity.principal.agent.as_str(), "etl");
     assert_eq!(identity.principal.owner.as_str(), "ada");
-    assert_eq!(identity.token, claims().id);
+    assert_eq!(identity.credential, claims().id);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Asks an agent for the one proof that its configuration names: a token, or that it holds its key. Carries bytes; what
+//! Asks an agent for the one proof that its configuration names: a token, its key, or the certificate that it has shown. Carries bytes; what
 //! they prove is for `identity` to say.
 
 use super::super::codec::frontend::{self, Frontend, Password};
@@ -12,6 +12,7 @@ use countersign_core::time::Timestamp;
 use countersign_identity::Authenticated;
 use countersign_identity::agent_keys::{self, AgentKey, Exchange, NONCE_BYTES, ScramError};
 use countersign_identity::agents::Shows;
+use countersign_identity::certificates::{self, CertificateAuthError};
 use countersign_identity::credential::AgentIdentity;
 use countersign_identity::tokens;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +31,7 @@ pub(super) async fn prove(
     let mut asking = Asking { client, inbuf, out, shared };
     match known.map(|agent| (&agent.name, &agent.shows)) {
         Some((name, Shows::Key(key))) => asking.key(name, key).await,
+        Some((_, Shows::Certificate(_))) => asking.certificate(user).await,
         // A name that nobody has is asked for a token, as those are who have one.
         Some((_, Shows::Token)) | None => asking.token(user).await,
     }
@@ -90,6 +92,28 @@ impl Asking<'_> {
             self.now()?,
         )
         .map_err(|error| HandshakeError::Told("28P01", agent_keys::REFUSED, error.to_string()))?;
+        self.say().await?;
+        Ok(identity)
+    }
+
+    /// Nothing is asked: TLS has asked it.
+    async fn certificate(&mut self, user: &str) -> Proof {
+        let refused = |error: CertificateAuthError| {
+            HandshakeError::Told("28000", certificates::REFUSED, error.to_string())
+        };
+        let ClientStream::Tls(tls) = &*self.client else {
+            return Err(refused(CertificateAuthError::Missing));
+        };
+        let identity = certificates::authenticate_by_certificate(
+            tls.get_ref().1,
+            user,
+            &self.shared.authenticator.agents,
+            &|id| self.is_revoked(id),
+            self.now()?,
+        )
+        .map_err(refused)?;
+        let AgentIdentity { credential, expires_at, .. } = identity.get();
+        tracing::info!(agent = user, %credential, %expires_at, "an agent is let in by its certificate");
         self.say().await?;
         Ok(identity)
     }
