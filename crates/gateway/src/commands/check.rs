@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use clap::Args;
 use countersign_core::action::{Impact, Target};
 use countersign_core::principal::Principal;
+use countersign_core::time::{Seconds, Timestamp};
+use countersign_identity::agents::{AgentConfig, Agents, Shows};
 use countersign_policy::{Source, TestOutcome, default_tests, run_tests};
 use serde_json::json;
 use std::cell::RefCell;
@@ -15,6 +17,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::Path;
 use std::process::ExitCode;
+
+/// How long before its end a key is spoken of.
+const ENDING_SECONDS: Seconds = Seconds(14 * 24 * 60 * 60);
 
 /// Load everything that the configuration names, and run the policy tests.
 #[derive(Debug, Args)]
@@ -32,6 +37,12 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
     if let Some(files) = &house.config.web_tls {
         crate::tls::server(files).context("web.tls")?;
     }
+    for (name, target) in &house.config.targets {
+        if let Some(files) = &target.client_tls {
+            crate::tls::gate(files).with_context(|| format!("targets.{name}.client_tls"))?;
+        }
+    }
+    let ending = ending(&house.agents, crate::clock::now());
     let statements = Statements { house: &house, worlds: RefCell::default() };
     let mut outcomes: Vec<(String, TestOutcome)> = Vec::new();
     for source in tests(&house)? {
@@ -47,8 +58,10 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
             "policies": house.bundle.policies().len(),
             "tests": outcomes.len(),
             "failed": failed,
+            "ending": ending,
         }))?);
     } else {
+        ending.iter().for_each(|line| say(line));
         for (file, outcome) in &failed {
             say(&format!("FAILED {file}: {}", outcome.name));
             outcome.differences.iter().for_each(|line| say(&format!("  {line}")));
@@ -65,6 +78,19 @@ pub fn run(config: &Path, arguments: &Arguments) -> Result<ExitCode> {
         ));
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The keys that are over or will be soon: nobody else notices before the agent stands outside.
+fn ending(agents: &Agents, now: Timestamp) -> Vec<String> {
+    let said = |agent: &AgentConfig| match &agent.shows {
+        Shows::Key(key) if key.expires_at() <= now.plus(ENDING_SECONDS) => {
+            let word = if key.expires_at() <= now { "expired" } else { "expires" };
+            let (id, name, at) = (key.id(), &agent.name, key.expires_at());
+            Some(format!("the key {id} of `{name}` {word} at {at}: countersign token key --agent {name}"))
+        }
+        Shows::Token | Shows::Key(_) | Shows::Certificate(_) => None,
+    };
+    agents.iter().filter_map(said).collect()
 }
 
 /// An agent, a target, a database.

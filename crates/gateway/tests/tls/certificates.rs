@@ -173,6 +173,8 @@ async fn what_the_authority_has_revoked_is_refused_and_an_agent_shows_one_thing(
     assert!(wild.contains("without wildcards"), "{wild}");
     let twice = check(&text, &own, &format!("certificate = \"{HOST}\"")).await;
     assert!(twice.contains("is that of two agents"), "{twice}");
+    let none = check(&text, "\"revoked.pem\"", "\"clients.pem\"").await;
+    assert!(none.contains("expected lists of revoked certificates"), "{none}");
     let both = ", client_authorities = \"clients.pem\", client_revocations = \"revoked.pem\"";
     let nobody = check(&text, both, "").await;
     assert!(nobody.contains("say whose certificates are believed"), "{nobody}");

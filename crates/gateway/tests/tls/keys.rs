@@ -224,6 +224,8 @@ async fn a_key_opens_its_own_target_until_it_expires_and_a_session_does_not_outl
         let told = |line: &str| line.contains(why);
         house.gate().unwrap().line(Output::Err, WITHIN, told).await.expect(why);
     }
+    let checked = house.command(&["check"]).await.unwrap();
+    assert!(checked.contains(&format!("the key {} of `{AGENT}` expired at", brief.id)), "{checked}");
     for (more, why) in [(&["--ttl", "367d"][..], "366d"), (&["--target", "else"], "no target `else`")] {
         let arguments = [&["token", "key", "--agent", AGENT], more].concat();
         let refused = house.countersign.run(&arguments).await.unwrap();
