@@ -170,7 +170,7 @@ impl Desk {
         let Some(record) = self.record_of(&id) else { return Ok(None) };
         // The effect names the agent and the person it acts for; the people of the chain must be the same too.
         let same_people = record.terms.people == self.chain(identity)?;
-        if !record.state.is_parked() || !same_people || !holds_what_it_touches(&record, draft.rows) {
+        if !record.state.is_parked() || !same_people || !holds_what_it_touches(&record, draft) {
             return Ok(None);
         }
         let now = self.shared.clock.now()?;

@@ -7,7 +7,7 @@ use crate::limits::CountedHold;
 use crate::open::{Draft, not_recorded, unrecorded};
 use crate::waiting::Waiting;
 use crate::{Desk, Shared};
-use countersign_core::action::{Bound, Rows};
+use countersign_core::action::Bound;
 use countersign_core::effect::Effect;
 use countersign_core::id::RequestId;
 use countersign_core::lifecycle::{End, Event, Record, State};
@@ -112,7 +112,7 @@ impl Desk {
         let _alone = self.shared.parking.alone(&key).await;
         let now = self.shared.clock.now()?;
         let before = self.parked_before(&key, identity)?;
-        if let Some(record) = before.as_ref().filter(|record| holds_what_it_touches(record, draft.rows)) {
+        if let Some(record) = before.as_ref().filter(|record| holds_what_it_touches(record, &draft)) {
             return self.stands(record, &key, &draft, now).await;
         }
         if before.is_none() {
@@ -220,11 +220,13 @@ impl Shared {
     }
 }
 
-/// Whether the bound of a request is still enough for what its action would touch: over it the run would be undone.
-pub(crate) fn holds_what_it_touches(record: &Record, rows: Option<Rows>) -> bool {
+/// Whether the bound of a request is still enough for what its action would touch: over it the run would be undone. Where
+/// the agent itself allows no more than was signed, asking anew would change nothing.
+pub(crate) fn holds_what_it_touches(record: &Record, draft: &Draft) -> bool {
     let Bound { rows_max, tables_max: _ } = &record.terms.bound;
-    match (rows_max, rows) {
-        (Some(rows_max), Some(rows)) => rows.count <= *rows_max,
+    let would_sign_more = |rows_max: u64| draft.bound.rows_max.is_none_or(|now| now > rows_max);
+    match (rows_max, draft.rows) {
+        (Some(rows_max), Some(rows)) => rows.count <= *rows_max || !would_sign_more(*rows_max),
         (None, _) | (_, None) => true,
     }
 }

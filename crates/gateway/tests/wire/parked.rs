@@ -127,6 +127,25 @@ async fn what_has_grown_over_its_bound_is_asked_about_as_it_is_now() {
 }
 
 #[tokio::test]
+async fn a_statement_that_may_touch_less_than_it_would_is_asked_about_once_and_undone() {
+    let house = house().await;
+    let mut raw = parking(&house).await;
+    raw.ask(&[&query("SET countersign.rows_max = 1")]).await;
+    let sql = query("DELETE FROM order_items WHERE id IN (251, 252)");
+    let id = named(&raw.ask(&[&sql]).await);
+    assert!(shown(&house, &id).await.contains("at most 1 row"));
+    assert_eq!(named(&raw.ask(&[&sql]).await), id, "nothing has grown");
+    house.approve(&id).await.unwrap();
+    let said = raw.ask(&[&sql]).await;
+    assert_eq!(sqlstate(&said).as_deref(), Some("42501"), "{said:?}");
+    assert!(detail(&said).contains("at most 1 rows"), "{said:?}");
+    assert_eq!(items(&house, 251).await, "1");
+    // Whoever allows more asks anew.
+    raw.ask(&[&query("SET countersign.rows_max = 2")]).await;
+    assert_ne!(named(&raw.ask(&[&sql]).await), id);
+}
+
+#[tokio::test]
 async fn what_was_parked_or_held_is_claimed_by_repeating_it_after_the_gate_was_killed() {
     let mut house = own_house("").await;
     let parked = query("DELETE FROM order_items WHERE id = 205");
