@@ -7,6 +7,7 @@ mod config;
 mod control;
 mod invites;
 mod keys;
+mod proposing;
 mod serve;
 mod tls;
 

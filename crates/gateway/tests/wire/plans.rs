@@ -177,3 +177,22 @@ async fn what_an_earlier_step_would_make_harmless_is_not_run_to_be_counted() {
     let marks = log.iter().filter(|line| line.contains("LOG:  a mark was left")).count();
     assert_eq!(marks, 0, "nothing of it ran");
 }
+
+#[tokio::test]
+async fn what_policy_allows_is_all_or_nothing_too_and_waits_for_no_data() {
+    let house = own_house("").await;
+    let score = |customer: u32| format!("INSERT INTO features.churn VALUES ({customer}, 0.5, now())");
+    for (sql, words) in [
+        (format!("{}; COMMIT; SELECT 1/0", score(9_700_001)), "would not be one transaction"),
+        ("BEGIN".to_owned(), "leaves a transaction open: nothing of it stands"),
+        ("COPY features.churn FROM STDIN".to_owned(), "a plan brings no data"),
+    ] {
+        let (code, said) = ended(propose(&house, "split.sql", &sql, &[])).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    let rows = "SELECT count(*) FROM features.churn WHERE customer_id = 9700001";
+    assert_eq!(house.truth(rows).await.unwrap(), "0");
+    let both = format!("{}; {}", score(9_700_001), score(9_700_002));
+    assert_eq!(ended(propose(&house, "both.sql", &both, &[])).await.0, Some(0));
+}

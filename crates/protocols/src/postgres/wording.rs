@@ -38,22 +38,23 @@ pub const fn sqlstate(refusal: &Refusal) -> &'static str {
     }
 }
 
+/// How the routine of a refusal begins; its stable code follows. What the server says names routines of its own.
+pub const ROUTINE_PREFIX: &str = "countersign:";
+
 /// Writes a refusal as an ordinary error.
 pub fn refusal(out: &mut BytesMut, refusal: &Refusal) {
     let (message, detail, hint) = match refusal {
         Refusal::Withdrawn { .. } => ("canceling statement due to user request".to_owned(), None, None),
         other => (other.message(), Some(other.detail()), Some(other.hint())),
     };
-    write::error_response(
-        out,
-        &Report {
-            severity: Severity::Error,
-            code: sqlstate(refusal),
-            message: &message,
-            detail: detail.as_deref(),
-            hint: hint.as_deref(),
-        },
-    );
+    let report = Report {
+        severity: Severity::Error,
+        code: sqlstate(refusal),
+        message: &message,
+        detail: detail.as_deref(),
+        hint: hint.as_deref(),
+    };
+    write::error_response_of(out, &report, &format!("{ROUTINE_PREFIX}{}", refusal.code()));
 }
 
 /// Writes the error that ends a connection.

@@ -64,15 +64,20 @@ pub struct Report<'a> {
 
 /// Writes an ErrorResponse.
 pub fn error_response(out: &mut BytesMut, report: &Report<'_>) {
-    frame(out, b'E', |out| fields(out, report));
+    frame(out, b'E', |out| fields(out, report, None));
+}
+
+/// Writes an ErrorResponse that says in which of its routines it was raised.
+pub fn error_response_of(out: &mut BytesMut, report: &Report<'_>, routine: &str) {
+    frame(out, b'E', |out| fields(out, report, Some(routine)));
 }
 
 /// Writes a NoticeResponse.
 pub fn notice_response(out: &mut BytesMut, report: &Report<'_>) {
-    frame(out, b'N', |out| fields(out, report));
+    frame(out, b'N', |out| fields(out, report, None));
 }
 
-fn fields(out: &mut BytesMut, report: &Report<'_>) {
+fn fields(out: &mut BytesMut, report: &Report<'_>, routine: Option<&str>) {
     let word = report.severity.word();
     let all = [
         (b'S', Some(word)),
@@ -81,6 +86,7 @@ fn fields(out: &mut BytesMut, report: &Report<'_>) {
         (b'M', Some(report.message)),
         (b'D', report.detail),
         (b'H', report.hint),
+        (b'R', routine),
     ];
     for (code, value) in all {
         if let Some(value) = value {

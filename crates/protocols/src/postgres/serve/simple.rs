@@ -10,7 +10,7 @@ use super::super::wording;
 use super::connection::{Connection, Ended};
 use super::copying::{Kept, copies_in};
 use super::exchange::OWN_NAME;
-use super::held::{Forward, HeldEnd};
+use super::held::{Forward, HeldEnd, cannot_be_asked};
 use super::run::Decision;
 use crate::sql::{Analysis, What};
 use bytes::{Bytes, BytesMut};
@@ -31,6 +31,9 @@ impl Connection {
         match self.decide(&action).await? {
             Decision::Refuse(refusal) => self.refuse_simple(refusal).await,
             Decision::Unreadable(refusal) => self.refuse_unreadable(refusal, text).await,
+            Decision::Allow(analysis, _) if self.session.own.plan && cannot_be_asked(&analysis).is_some() => {
+                self.refuse_simple(no_plan(&analysis)).await
+            }
             Decision::Allow(analysis, allowed) => {
                 self.pass_simple(&action, &analysis, &allowed, &frame).await
             }
@@ -225,6 +228,15 @@ impl Connection {
         );
         write::ready_for_query(&mut self.out, self.session.status);
         self.flush_client().await
+    }
+}
+
+// Its client was promised all of it or nothing, whether people are asked or not.
+fn no_plan(analysis: &Analysis) -> Refusal {
+    let why = cannot_be_asked(analysis).unwrap_or_default();
+    Refusal::Unsupported {
+        what: "a plan that would not be one transaction".to_owned(),
+        instead: format!("Send it otherwise: {why}."),
     }
 }
 

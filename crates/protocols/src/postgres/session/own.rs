@@ -33,6 +33,8 @@ pub struct Own {
     pub mode: Mode,
     /// The most rows that an action may touch, as stated by the agent: part of what people sign.
     pub rows_max: Option<u64>,
+    /// Each message is one transaction or does not pass.
+    pub plan: bool,
 }
 
 impl Session {
@@ -63,17 +65,16 @@ impl Session {
                 self.own.rows_max = value.trim().parse().ok();
                 self.own.rows_max.is_some()
             }
-            "countersign.reveal" => match value.to_ascii_lowercase().as_str() {
-                "on" | "true" | "yes" | "1" => {
-                    self.state.reveal = true;
-                    true
-                }
-                "off" | "false" | "no" | "0" | "default" | "" => {
-                    self.state.reveal = false;
-                    true
-                }
-                _ => false,
-            },
+            "countersign.reveal" => {
+                let on = switch(value);
+                self.state.reveal = on.unwrap_or(self.state.reveal);
+                on.is_some()
+            }
+            "countersign.plan" => {
+                let on = switch(value);
+                self.own.plan = on.unwrap_or(self.own.plan);
+                on.is_some()
+            }
             _ => false,
         }
     }
@@ -84,6 +85,7 @@ impl Session {
             "countersign.reason" => self.own.reason.clone_from(&self.own_at_start.reason),
             "countersign.mode" => self.own.mode = self.own_at_start.mode,
             "countersign.rows_max" => self.own.rows_max = self.own_at_start.rows_max,
+            "countersign.plan" => self.own.plan = self.own_at_start.plan,
             "countersign.reveal" => self.state.reveal = false,
             _ => {}
         }
@@ -93,6 +95,14 @@ impl Session {
     pub fn reset_all_own(&mut self) {
         self.state.reveal = false;
         self.own = self.own_at_start.clone();
+    }
+}
+
+fn switch(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Some(true),
+        "off" | "false" | "no" | "0" | "default" | "" => Some(false),
+        _ => None,
     }
 }
 
@@ -114,6 +124,7 @@ mod tests {
         session.reset_own("countersign.mode");
         assert_eq!((session.own.mode, session.own.reason.as_deref()), (Mode::Park, Some("INC-7")));
         session.reset_all_own();
-        assert_eq!(session.own, Own { reason: Some("nightly".to_owned()), mode: Mode::Park, rows_max: None });
+        let nightly = Some("nightly".to_owned());
+        assert_eq!(session.own, Own { reason: nightly, mode: Mode::Park, ..Own::default() });
     }
 }
