@@ -3,9 +3,11 @@
 use crate::Desk;
 use countersign_core::digest::Digest;
 use countersign_core::effect::Salted;
-use countersign_core::id::{GroupName, PersonName, RequestId};
+use countersign_core::id::{GroupName, PersonName, RequestId, TargetName};
 use countersign_core::lifecycle::{Record, State};
 use countersign_core::view::View;
+use countersign_identity::Authenticated;
+use countersign_identity::credential::AgentIdentity;
 use countersign_identity::people::Person;
 use countersign_ledger::dsse::Envelope;
 use countersign_store::{SignedCheckpoint, Stored};
@@ -61,6 +63,25 @@ impl Desk {
     /// Where a request stands.
     pub fn record_of(&self, id: &RequestId) -> Option<Record> {
         self.shared.store.live(id).or_else(|| self.stored(id).map(|stored| stored.record))
+    }
+
+    /// Where a request stands, for the principal that asked it: for every other there is none.
+    pub fn own_record(
+        &self,
+        identity: &Authenticated<AgentIdentity>,
+        target: &TargetName,
+        id: &RequestId,
+    ) -> Option<Record> {
+        let record = self.record_of(id)?;
+        let principal = &identity.get().principal;
+        let people = self.chain(identity).ok()?;
+        let pipeline = principal.pipeline.as_ref().map(ToString::to_string);
+        let own = record.terms.agent == principal.agent
+            && record.terms.target == *target
+            && record.terms.people == people
+            // Who cannot be compared is another.
+            && self.view_of(&record).is_some_and(|view| view.chain.pipeline == pipeline);
+        own.then_some(record)
     }
 
     /// A record with its view. A view that does not have the digest that was signed is not shown.

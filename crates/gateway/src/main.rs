@@ -1,5 +1,6 @@
 //! countersign: the command line. A table of contents; each command is a file under `commands`.
 
+mod api;
 mod assembly;
 mod clock;
 mod commands;

@@ -196,6 +196,31 @@ pub fn authenticate_agent(
         let found = user.chars().take(60).flat_map(char::escape_debug).collect();
         return Err(AuthError::OtherUser { id: claims.id, agent: claims.agent, found });
     }
+    admit(claims, target, agents, revoked, now)
+}
+
+/// Checks a token that came alone, as with HTTP: who it is of is what it says.
+///
+/// # Errors
+/// As [`authenticate_agent`].
+pub fn authenticate_bearer(
+    token: &str,
+    target: &TargetName,
+    key: &TokenKey,
+    agents: &Agents,
+    revoked: &dyn Fn(&TokenId) -> bool,
+    now: Timestamp,
+) -> Result<Authenticated<AgentIdentity>, AuthError> {
+    admit(open(token, key)?, target, agents, revoked, now)
+}
+
+fn admit(
+    claims: Claims,
+    target: &TargetName,
+    agents: &Agents,
+    revoked: &dyn Fn(&TokenId) -> bool,
+    now: Timestamp,
+) -> Result<Authenticated<AgentIdentity>, AuthError> {
     if let Some(expected) = claims.target.filter(|expected| expected != target) {
         return Err(AuthError::OtherTarget { id: claims.id, expected, found: target.clone() });
     }

@@ -65,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         None => SecretRef::Env(TOKEN_VARIABLE.to_owned()).read()?,
     };
     let text = plan(&arguments.file)?;
-    let shown = |end_point| Shown { secret: token, end_point };
+    let shown = |end_point| Shown { secret: &token, end_point };
     block_on(async {
         let stream = TcpStream::connect((place.host.as_str(), place.port))
             .await
@@ -140,7 +140,7 @@ impl Place {
 async fn propose(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     place: &Place,
-    shown: &Shown,
+    shown: &Shown<'_>,
     text: &str,
     arguments: &Arguments,
 ) -> Result<ExitCode> {

@@ -42,9 +42,9 @@ pub struct Login<'a> {
 }
 
 /// By what the agent shows who it is: a token, which is sent, or a key, which is not.
-pub struct Shown {
+pub struct Shown<'a> {
     /// The token or the key.
-    pub secret: Secret<String>,
+    pub secret: &'a Secret<String>,
     /// The hash of the gate's certificate, where there is one.
     pub end_point: Option<Vec<u8>>,
 }
@@ -111,7 +111,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     ///
     /// # Errors
     /// The gate does not let the agent in, or is gone.
-    pub async fn log_in(&mut self, login: &Login<'_>, shown: &Shown) -> Result<(), GateError> {
+    pub async fn log_in(&mut self, login: &Login<'_>, shown: &Shown<'_>) -> Result<(), GateError> {
         let rows_max = login.rows_max.map(|rows| rows.to_string());
         // Each is a parameter of its own, so that no value can be taken for another setting.
         let mut parameters = vec![
@@ -152,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
     }
 
     /// That the agent holds its key; and the gate, that it knows it.
-    async fn prove(&mut self, mechanisms: &[&str], shown: &Shown) -> Result<(), GateError> {
+    async fn prove(&mut self, mechanisms: &[&str], shown: &Shown<'_>) -> Result<(), GateError> {
         let (mechanism, binding) = choose_scram(mechanisms, shown.end_point.clone())?;
         let mut scram = ScramSha256::new(shown.secret.expose().as_bytes(), binding);
         let mut out = BytesMut::new();

@@ -8,6 +8,7 @@ mod ready;
 mod ticks;
 mod web;
 
+use crate::api;
 use crate::assembly::House;
 use crate::control;
 use crate::invites::Book;
@@ -42,7 +43,8 @@ pub async fn run(path: &Path, json: bool) -> Result<ExitCode> {
     let desk = desk(&house, store.clone(), &recovery).await?;
     let verifier = publish_verifier(&house)?;
     let (stop, stopped) = watch::channel(false);
-    let gates = gates(&house, &desk, &stopped).await?;
+    let authenticator = Arc::new(Authenticator { key: house.keys.token()?, agents: house.agents.clone() });
+    let gates = gates(&house, &desk, &authenticator, &stopped).await?;
     let addresses = gates.iter().map(|(name, gate)| Ok((name.clone(), gate.address()?)));
     let addresses: BTreeMap<_, _> = addresses.collect::<std::io::Result<_>>()?;
 
@@ -62,7 +64,8 @@ pub async fn run(path: &Path, json: bool) -> Result<ExitCode> {
     let draining = Arc::new(AtomicBool::new(false));
     let ticks = ticks::begin(&desk, &metrics)?;
     let mut tasks = JoinSet::new();
-    tasks.spawn(web.serve(inbox(&house, &desk, verifier)?, stopped.clone()));
+    let pages = inbox(&house, &desk, verifier)?.merge(calls(&house, &desk, authenticator, &gates));
+    tasks.spawn(web.serve(pages, stopped.clone()));
     tasks.spawn(ops::serve(ops, ops::Ops::new(&desk, &metrics, &draining), stopped.clone()));
     tasks.spawn(serve_control(control, door(&house, &desk)?, stopped.clone()));
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
@@ -140,14 +143,14 @@ fn publish_verifier(house: &House) -> Result<String> {
 async fn gates(
     house: &House,
     desk: &Desk,
+    authenticator: &Arc<Authenticator>,
     stopped: &watch::Receiver<bool>,
 ) -> Result<Vec<(TargetName, Bound)>> {
     let pool = Arc::new(Pool::start().context("the parser's threads cannot be started")?);
-    let authenticator = Arc::new(Authenticator { key: house.keys.token()?, agents: house.agents.clone() });
     let mut gates = Vec::new();
     for (name, target) in &house.config.targets {
         let settings = house.target_settings(name, target)?;
-        let (authenticator, pool) = (Arc::clone(&authenticator), Arc::clone(&pool));
+        let (authenticator, pool) = (Arc::clone(authenticator), Arc::clone(&pool));
         let bound = bind(settings, authenticator, desk.clone(), pool, stopped.clone()).await?;
         gates.push((name.clone(), bound));
     }
@@ -174,6 +177,18 @@ fn inbox(house: &House, desk: &Desk, verifier: String) -> Result<axum::Router> {
     let path = format!("/log/{}", countersign_verify::VKEY_PATH);
     let key = axum::Router::new().route(&path, axum::routing::get(async move || format!("{verifier}\n")));
     Ok(countersign_channels::web::router(Arc::new(web)).merge(key))
+}
+
+// For agents, beside the pages of people: neither takes what the other goes by.
+fn calls(
+    house: &House,
+    desk: &Desk,
+    authenticator: Arc<Authenticator>,
+    gates: &[(TargetName, Bound)],
+) -> axum::Router {
+    let doors = gates.iter().map(|(name, gate)| (name.clone(), gate.door())).collect();
+    let public_url = house.config.public_url.clone();
+    api::router(Arc::new(api::Api::new(desk.clone(), authenticator, doors, public_url)))
 }
 
 fn door(house: &House, desk: &Desk) -> Result<axum::Router> {

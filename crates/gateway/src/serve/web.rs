@@ -1,8 +1,11 @@
-//! The inbox's listener, with or without TLS. Knows no page. A handshake that dawdles holds up nobody else.
+//! The listener of the inbox and of the API, with or without TLS. Knows no page. A handshake that dawdles holds up nobody else.
 
+use crate::api::Peer;
 use crate::config::Config;
 use anyhow::{Context, Result};
 use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +60,7 @@ impl Web {
     /// Serves until told to stop.
     pub async fn serve(self, router: Router, mut stopped: watch::Receiver<bool>) {
         let until = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        let router = router.into_make_service_with_connect_info::<Peer>();
         let served = match self {
             Self::Clear(listener) => axum::serve(listener, router).with_graceful_shutdown(until).await,
             Self::Tls(listener, acceptor) => match Handshaken::begin(listener, acceptor) {
@@ -67,6 +71,18 @@ impl Web {
         if let Err(error) = served {
             tracing::error!(%error, "the inbox is not served any more");
         }
+    }
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self { address: *stream.remote_addr(), is_encrypted: false }
+    }
+}
+
+impl Connected<IncomingStream<'_, Handshaken>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Handshaken>) -> Self {
+        Self { address: *stream.remote_addr(), is_encrypted: true }
     }
 }
 

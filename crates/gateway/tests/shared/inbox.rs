@@ -56,6 +56,11 @@ impl Person {
         self.csrf = csrf.expect("a page for somebody who is logged in").to_owned();
     }
 
+    /// What their browser shows the inbox: the cookie, and the token of their pages.
+    pub fn session(&self) -> (&str, &str) {
+        (&self.cookie, &self.csrf)
+    }
+
     /// Signs a decision, `approved` or `denied`; the status and what the inbox answers.
     pub async fn decide(&self, id: &str, choice: &str) -> (u16, Value) {
         let intent = json!({ "choice": choice, "justification": "read and signed" });

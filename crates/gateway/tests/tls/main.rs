@@ -235,6 +235,31 @@ async fn the_pages_are_served_over_tls() {
     let good = ask("ca.pem");
     assert!(good.status.success() && !good.stdout.is_empty(), "{good:?}");
     assert!(!ask("other-ca.pem").status.success());
+    let plan = house.folder().join("plan.json");
+    fs::write(&plan, a_plan_of_the_docs()).unwrap();
+    let propose = |more: &[&str], url: &str| {
+        let token = format!("Authorization: Bearer {}", house.token);
+        // As docs/clients.md writes it.
+        let plan = format!("@{}", plan.display());
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-H", &token, "--json", &plan]).args(more);
+        String::from_utf8(curl.arg(format!("{url}api/v1/targets/shop/plans")).output().unwrap().stdout)
+            .unwrap()
+    };
+    let ca = house.folder().join("ca.pem").display().to_string();
+    let said = propose(&["--cacert", &ca], &url);
+    assert!(said.contains(r#""state":"pending""#), "{said}");
+    // What a proxy says of its own client counts where the gate cannot see that itself, and here it can.
+    let said = propose(&["--cacert", &ca, "-H", "X-Forwarded-Proto: http"], &url);
+    assert!(said.contains(r#""state":"pending""#), "{said}");
+    assert_eq!(propose(&[], &url.replace("https", "http")), "");
     let clear = Command::new("curl").args(["-sS", &url.replace("https", "http")]).output().unwrap();
     assert!(!clear.status.success(), "{clear:?}");
+}
+
+fn a_plan_of_the_docs() -> String {
+    let page = countersign_sim::scratch::work_tree().join("docs/clients.md");
+    let page = fs::read_to_string(page).unwrap();
+    let plan = page.split("cat > plan.json <<'END'\n").nth(1).and_then(|rest| rest.split("\nEND\n").next());
+    plan.expect("an example").to_owned()
 }

@@ -92,6 +92,29 @@ fn a_token_of_another_user_or_target_is_refused() {
 }
 
 #[test]
+fn a_token_that_comes_alone_is_checked_as_one_that_comes_with_a_name() {
+    let bearer = |token: &str, target: &str, at: Timestamp, revoked: bool| {
+        let target = TargetName::parse(target).expect("a name");
+        authenticate_bearer(token, &target, &key(), &agents(), &|_| revoked, at)
+            .map(|identity| identity.get().clone())
+    };
+    let good = token(&claims());
+    assert_eq!(bearer(&good, "shop", NOW, false), check(&good));
+    assert!(matches!(bearer(&good, "other", NOW, false), Err(AuthError::OtherTarget { .. })));
+    assert!(matches!(bearer(&good, "shop", NOW, true), Err(AuthError::Lapsed(Lapsed::Revoked { .. }))));
+    assert!(matches!(
+        bearer(&good, "shop", NOW.plus(Seconds(3600)), false),
+        Err(AuthError::Lapsed(Lapsed::Expired { .. }))
+    ));
+    let other = TokenKey::new(&[8; 32]);
+    let forged = issue(&other, &claims()).expect("a token").expose().clone();
+    assert!(matches!(bearer(&forged, "shop", NOW, false), Err(AuthError::Forged(_))));
+    let mut strangers = claims();
+    strangers.agent = AgentName::parse("nobody").expect("a name");
+    assert!(matches!(bearer(&token(&strangers), "shop", NOW, false), Err(AuthError::Chain(_))));
+}
+
+#[test]
 fn a_forged_token_is_refused() {
     let good = token(&claims());
     let mut wide = claims();

@@ -2,7 +2,9 @@
 
 use super::super::copy_in::CopyRoom;
 use super::cancels::Cancels;
+use super::client::ClientStream;
 use super::connection;
+use super::door::{Door, Visit, door};
 use super::facts::{Facts, FactsError};
 use super::handshake;
 use super::server::Servers;
@@ -15,6 +17,7 @@ use countersign_desk::Desk;
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::DuplexStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
@@ -77,6 +80,8 @@ pub(super) struct Shared {
 /// A gate that is bound to its address and has read the server's catalogue, but takes no connections yet.
 pub struct Bound {
     listener: TcpListener,
+    door: Door,
+    visits: mpsc::Receiver<Visit>,
     shared: Arc<Shared>,
 }
 
@@ -126,7 +131,8 @@ pub async fn bind(
         pool,
         stop,
     };
-    Ok(Bound { listener, shared: Arc::new(shared) })
+    let (door, visits) = door();
+    Ok(Bound { listener, door, visits, shared: Arc::new(shared) })
 }
 
 impl Bound {
@@ -138,11 +144,16 @@ impl Bound {
         self.listener.local_addr()
     }
 
+    /// Another way in, for what listens elsewhere in this process.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
     /// Takes connections until told to stop; returns once every connection has ended.
     ///
     /// # Errors
     /// A runtime cannot be started.
-    pub async fn serve(self, workers: usize) -> Result<(), ServeError> {
+    pub async fn serve(mut self, workers: usize) -> Result<(), ServeError> {
         let mut senders = Vec::new();
         let mut threads = Vec::new();
         for _ in 0..workers.max(1) {
@@ -154,18 +165,19 @@ impl Bound {
         let mut stop = self.shared.stop.clone();
         let mut next = 0;
         loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+            let came = tokio::select! {
+                accepted = self.listener.accept() => from_network(accepted),
+                Some(visit) = self.visits.recv() => Some((Came::Within(visit.stream), visit.peer)),
                 () = connection::stopped(&mut stop) => break,
             };
-            let Ok((stream, peer)) = accepted else {
+            let Some((stream, peer)) = came else {
                 // Out of descriptors, or the client was quicker: the next accept waits for a better moment.
                 tokio::task::yield_now().await;
                 continue;
             };
             let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else { continue };
             next = (next + 1) % senders.len();
-            if let (Some(sender), Ok(stream)) = (senders.get(next), stream.into_std()) {
+            if let Some(sender) = senders.get(next) {
                 let _ = sender.try_send(Accepted { stream, peer, permit });
             }
         }
@@ -176,8 +188,32 @@ impl Bound {
     }
 }
 
+// What a runtime takes up: a socket belongs to the runtime that reads it.
+enum Came {
+    Network(std::net::TcpStream),
+    Within(DuplexStream),
+}
+
+fn from_network(accepted: std::io::Result<(TcpStream, SocketAddr)>) -> Option<(Came, SocketAddr)> {
+    let (stream, peer) = accepted.ok()?;
+    Some((Came::Network(stream.into_std().ok()?), peer))
+}
+
+impl Came {
+    fn taken_up(self) -> Option<ClientStream> {
+        let stream = match self {
+            Self::Within(stream) => return Some(ClientStream::Within(stream)),
+            Self::Network(stream) => TcpStream::from_std(stream).ok()?,
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
+        }
+        Some(ClientStream::Plain(stream))
+    }
+}
+
 struct Accepted {
-    stream: std::net::TcpStream,
+    stream: Came,
     peer: SocketAddr,
     permit: OwnedSemaphorePermit,
 }
@@ -208,10 +244,7 @@ fn worker(
 
 async fn one(accepted: Accepted, shared: Arc<Shared>, worker: u32, cache: Arc<Mutex<AnalysisCache>>) {
     let _permit = accepted.permit;
-    let Ok(stream) = TcpStream::from_std(accepted.stream) else { return };
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set");
-    }
+    let Some(stream) = accepted.stream.taken_up() else { return };
     let wait = shared.settings.limits.handshake_wait_max;
     // On the heap, so that it takes no room for the rest of the connection.
     let opening = Box::pin(handshake::open(stream, accepted.peer, &shared));

@@ -24,7 +24,6 @@ use countersign_identity::credential::AgentIdentity;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
 /// Settings that a client may bring along and that are passed on to the server.
 const PASSED_ON: [&str; 7] = [
@@ -84,7 +83,7 @@ pub(super) enum HandshakeError {
 
 /// Opens a connection; `None` where it only brought a cancel request.
 pub(super) async fn open(
-    stream: TcpStream,
+    client: ClientStream,
     peer: SocketAddr,
     shared: &Arc<Shared>,
 ) -> Result<Option<Box<Opened>>, HandshakeError> {
@@ -95,7 +94,7 @@ pub(super) async fn open(
             String::new(),
         ));
     };
-    let Some(Knock { mut client, mut inbuf, packet }) = opening::knock(stream, shared).await? else {
+    let Some(Knock { mut client, mut inbuf, packet }) = opening::knock(client, shared).await? else {
         return Ok(None);
     };
     let Opening::Startup(startup) = startup::parse_startup(&packet)? else { return Ok(None) };

@@ -7,6 +7,7 @@ mod cancels;
 mod client;
 mod connection;
 mod copying;
+mod door;
 mod exchange;
 mod extended;
 mod facts;
@@ -34,6 +35,7 @@ mod walls;
 
 pub use accept::{Bound, ServeError, bind};
 pub use between::{Between, between};
+pub use door::Door;
 pub use facts::FactsError;
 pub use questions::{QuestionError, Questions, TextRows};
 pub use reading::{load as load_facts, load_fresh_session};

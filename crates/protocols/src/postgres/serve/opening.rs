@@ -11,7 +11,6 @@ use crate::postgres::codec::CodecError;
 use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 /// A client that wants a session, with its startup packet.
@@ -29,9 +28,9 @@ struct Asked {
 }
 
 /// Takes what comes before a session; `None` where it was only a cancel request.
-pub(super) async fn knock(stream: TcpStream, shared: &Shared) -> Result<Option<Knock>, HandshakeError> {
+pub(super) async fn knock(client: ClientStream, shared: &Shared) -> Result<Option<Knock>, HandshakeError> {
     let mut asked = Asked::default();
-    let mut client = first_byte(stream, shared, &mut asked).await?;
+    let mut client = first_byte(client, shared, &mut asked).await?;
     let mut inbuf = BytesMut::with_capacity(READ_BYTES);
     loop {
         let packet = read_startup(&mut client, &mut inbuf).await?;
@@ -68,10 +67,11 @@ pub(super) async fn knock(stream: TcpStream, shared: &Shared) -> Result<Option<K
 /// Speaks TLS at once where the client does, and then only PostgreSQL's protocol by its name: without it the client
 /// of another service could be led here.
 async fn first_byte(
-    stream: TcpStream,
+    client: ClientStream,
     shared: &Shared,
     asked: &mut Asked,
 ) -> Result<ClientStream, HandshakeError> {
+    let ClientStream::Plain(stream) = client else { return Ok(client) };
     let mut first = [0];
     if stream.peek(&mut first).await? == 0 {
         return Err(HandshakeError::Io(std::io::ErrorKind::UnexpectedEof.into()));

@@ -69,7 +69,7 @@ impl Asking<'_> {
     async fn key(&mut self, agent: &AgentName, key: &AgentKey) -> Proof {
         let end_point = match (&*self.client, &self.shared.settings.client_tls) {
             (ClientStream::Tls(_), Some(tls)) => tls.end_point.clone(),
-            (ClientStream::Plain(_), _) | (ClientStream::Tls(_), None) => None,
+            (ClientStream::Plain(_) | ClientStream::Within(_), _) | (ClientStream::Tls(_), None) => None,
         };
         let exchange = Exchange::new(agent.clone(), key.clone(), end_point);
         write::auth_sasl(&mut self.out, exchange.mechanisms());
