@@ -225,6 +225,8 @@ fn a_grant_that_is_forged_in_the_tables_grants_nothing_and_is_gone_at_the_next_o
         valid_until: at(9_999),
         parked: false,
     };
+    // Tables are brought up to date after the answer; whoever asks them waits for that.
+    assert_eq!(store.list(&Filter::default()).expect("lists").len(), 1);
     let tables = rusqlite::Connection::open(folder.path().join("projections.sqlite")).expect("opens");
     let text = serde_json::to_string(&forged).expect("JSON");
     tables.execute("UPDATE requests SET state = 'granted', record = ?1", [text]).expect("forges");
