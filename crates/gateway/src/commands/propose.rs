@@ -40,7 +40,7 @@ pub struct Arguments {
     /// The gate and the agent: `postgresql://AGENT@HOST:PORT/DATABASE`. Left out: COUNTERSIGN_GATE.
     #[arg(long, value_name = "URL")]
     gate: Option<String>,
-    /// The file with the agent's token. Left out: COUNTERSIGN_TOKEN.
+    /// The file with the agent's token or key. Left out: COUNTERSIGN_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The certificates to trust, PEM. May be left out for a gate on loopback that speaks no TLS.

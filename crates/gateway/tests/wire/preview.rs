@@ -130,9 +130,8 @@ async fn what_a_session_has_set_counts_for_what_is_tried() {
         let card = shown(&house, &held.id).await;
         assert!(card.contains(&format!("app.item = ‹{item}›")), "{card}");
         assert!(card.contains("1 row in 1 table (tried)"), "{card}");
-        house.approve(&held.id).await.unwrap();
-        assert_eq!(sqlstate(&raw.until(b'Z').await), None, "what was tried is what runs");
-        assert_eq!(count(&house, &format!("order_items WHERE id = {item}")).await, 0);
+        house.deny(&held.id, "seen").await.unwrap();
+        raw.until(b'Z').await;
     }
 }
 
