@@ -119,7 +119,10 @@ impl Agents {
                 return Err(AgentsError::Twice(entry.name));
             }
             match &entry.shows {
-                Shows::Key(key) if !keys.insert(key.id().clone()) => {
+                // Salted, so that the same proof is a copied one.
+                Shows::Key(key)
+                    if !keys.insert(key.id().to_string()) || !keys.insert(key.verifier().text()) =>
+                {
                     return Err(AgentsError::KeyTwice(key.id().clone()));
                 }
                 Shows::Certificate(name) if !names.insert(name.clone()) => {

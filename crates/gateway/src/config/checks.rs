@@ -7,7 +7,7 @@ use countersign_core::id::{AgentName, GroupName, PersonName, PipelineName, Targe
 use countersign_core::label::{Label, Mask};
 use countersign_core::time::Timestamp;
 use countersign_desk::Limits;
-use countersign_identity::agent_keys::{AgentKey, Verifier};
+use countersign_identity::agent_keys::{AgentKey, KEY_PREFIX, Verifier};
 use countersign_identity::agents::{AgentConfig, Shows};
 use countersign_identity::certificates::CertificateName;
 use countersign_identity::people::PersonEntry;
@@ -144,6 +144,10 @@ impl Check<'_> {
         let target = target.transpose()?;
         if let Some(name) = target.as_ref().filter(|name| !targets.contains_key(name.as_str())) {
             return Err(self.value(of("target"), format!("`{name}` is none of [targets]")));
+        }
+        if raw.id.starts_with(KEY_PREFIX) || raw.verifier.starts_with(KEY_PREFIX) {
+            let said = "found a key written out: the line that `countersign token key` prints beside it belongs here";
+            return Err(self.value(key.to_owned(), said.to_owned()));
         }
         let id = self.name(&of("id"), &raw.id, TokenId::parse)?;
         let verifier = self.name(&of("verifier"), &raw.verifier, Verifier::parse)?;

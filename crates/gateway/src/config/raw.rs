@@ -2,7 +2,7 @@
 //! whether what is written makes sense: `checked` does.
 
 use super::secret::SecretRef;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -152,9 +152,20 @@ pub struct RawAgent {
     /// The one pipeline that runs it.
     pub pipeline: Option<String>,
     /// Its long-lived key, as `countersign token key` printed it. Left out: it shows short-lived tokens.
+    #[serde(default, deserialize_with = "written_key")]
     pub key: Option<RawAgentKey>,
     /// The name in its client certificate: `spiffe://example.org/etl`, or a DNS name. Instead of tokens and of a key.
     pub certificate: Option<String>,
+}
+
+// A key that is pasted where its line belongs is not repeated to whoever reads the error.
+fn written_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RawAgentKey>, D::Error> {
+    match toml::Value::deserialize(deserializer)? {
+        table @ toml::Value::Table(_) => RawAgentKey::deserialize(table).map(Some).map_err(de::Error::custom),
+        _ => Err(de::Error::custom(
+            "expected `{ id, verifier, issued_at, expires_at }`, the line that `countersign token key` prints beside the key",
+        )),
+    }
 }
 
 /// What the gate holds of an agent's long-lived key: not the key.

@@ -60,6 +60,12 @@ fn a_secret_that_is_written_out_is_refused_and_not_repeated() {
     assert!(refused("{ env = \"READER\" }", "{ value = \"x\" }").contains("unknown field `value`"));
     assert!(refused("{ env = \"READER\" }", "{ env = \"A\", file = \"b\" }").contains("one of env and file"));
     assert!(refused("{ env = \"READER\" }", "{ }").contains("expected env or file"));
+    let pasted = "csk1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let line = format!("{{ id = \"{pasted}\", verifier = \"x\", issued_at = \"x\", expires_at = \"x\" }}");
+    for written in [format!("\"{pasted}\""), line] {
+        let error = refused("name = \"etl-agent\"", &format!("name = \"etl-agent\"\nkey = {written}"));
+        assert!(!error.contains("csk1") && error.contains("countersign token key"), "{error}");
+    }
 }
 
 #[test]

@@ -94,6 +94,11 @@ impl AgentKey {
         }
     }
 
+    /// What proofs are checked against.
+    pub const fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
     /// Its id, for revocation.
     pub const fn id(&self) -> &TokenId {
         &self.id

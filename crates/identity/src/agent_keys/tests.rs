@@ -243,4 +243,11 @@ fn a_key_of_two_agents_is_refused() {
     };
     let loaded = Agents::load(vec![named("etl"), named("copy")], &people);
     assert!(matches!(loaded, Err(crate::agents::AgentsError::KeyTwice(_))));
+    // Nor under another id.
+    let Shows::Key(key) = &shows else { unreachable!("a key") };
+    let id = TokenId::from_bytes([77; countersign_core::id::ID_BYTES]);
+    let renamed = AgentKey { id, ..key.clone() };
+    let copied = AgentConfig { shows: Shows::Key(renamed), ..named("copy") };
+    let loaded = Agents::load(vec![named("etl"), copied], &people);
+    assert!(matches!(loaded, Err(crate::agents::AgentsError::KeyTwice(_))));
 }

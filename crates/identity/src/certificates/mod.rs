@@ -105,10 +105,13 @@ impl std::fmt::Display for CertificateName {
     }
 }
 
-/// The id by which a certificate is revoked here: from its SHA-256, so that whoever has it finds the id.
+/// The id by which a certificate is revoked here: from the SHA-256 of what its authority signed (`TBSCertificate`), so that
+/// whoever has it finds the id, and nobody makes another certificate of it.
 pub fn id_of(certificate: &[u8]) -> TokenId {
     let mut id = [0; ID_BYTES];
-    id.iter_mut().zip(sha256(certificate)).for_each(|(to, from)| *to = from);
+    id.iter_mut()
+        .zip(sha256(validity::signed_part(certificate).unwrap_or(certificate)))
+        .for_each(|(to, from)| *to = from);
     TokenId::from_bytes(id)
 }
 

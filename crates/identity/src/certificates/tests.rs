@@ -78,6 +78,16 @@ fn the_name_in_the_certificate_says_which_agent_it_is() {
 }
 
 #[test]
+fn another_signature_makes_no_other_certificate_for_revocation() {
+    let shown = made(&[URI], (-1, 30));
+    let mut twin = shown.to_vec();
+    // The signature stands at the end, and who signs by ECDSA can be given another that is as good.
+    *twin.last_mut().expect("bytes") ^= 1;
+    assert_eq!(id_of(&twin), id_of(&shown));
+    assert_ne!(id_of(&made(&[URI], (-1, 30))), id_of(&shown));
+}
+
+#[test]
 fn a_session_ends_with_its_certificate_and_never_later_than_a_tokens() {
     let until = |days| enter(&made(&[URI], days), URI).map(|identity| identity.expires_at);
     assert_eq!(until((-1, 30)), Ok(NOW.plus(TOKEN_SECONDS_MAX)));

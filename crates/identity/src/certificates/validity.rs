@@ -23,6 +23,13 @@ pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     rest.is_empty().then_some((not_before, not_after))
 }
 
+/// What the authority has signed; none where that cannot be found. What is around it may be written otherwise: of an ECDSA
+/// signature anybody can make another one that is as good.
+pub(super) fn signed_part(certificate: &[u8]) -> Option<&[u8]> {
+    let (body, _) = element(certificate, SEQUENCE)?;
+    element(body, SEQUENCE).map(|(signed, _)| signed)
+}
+
 /// `YYMMDDHHMMSSZ` until 2049, `YYYYMMDDHHMMSSZ` from then on.
 fn time(der: &[u8]) -> Option<(Timestamp, &[u8])> {
     let (text, rest, century) = match element(der, UTC_TIME) {
