@@ -126,11 +126,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
         let mut out = BytesMut::new();
         write_frontend::startup(&mut out, write_frontend::PROTOCOL_3_0, &parameters)?;
         self.send(&out).await?;
+        let is_key = shown.secret.expose().starts_with(KEY_PREFIX);
+        let mut is_proved = false;
         loop {
             let message = self.message().await?;
             match backend::parse(&message)? {
                 Backend::Authentication(Authentication::CleartextPassword) => {
-                    if shown.secret.expose().starts_with(KEY_PREFIX) {
+                    if is_key {
                         return Err(GateError::KeyAskedFor);
                     }
                     let mut out = BytesMut::new();
@@ -139,6 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gate<S> {
                 }
                 Backend::Authentication(Authentication::Sasl(mechanisms)) => {
                     self.prove(&mechanisms, shown).await?;
+                    is_proved = true;
+                }
+                // A gate that knows the key says so before it lets anybody in.
+                Backend::Authentication(Authentication::Ok) if is_key && !is_proved => {
+                    return Err(GateError::NoGate);
                 }
                 Backend::Authentication(Authentication::Ok) => {}
                 Backend::Authentication(_) => return Err(GateError::NoGate),
@@ -261,6 +268,27 @@ mod tests {
         {
             assert_eq!(without_frame(whole), whole);
         }
+    }
+
+    #[tokio::test]
+    async fn a_gate_that_does_not_show_that_it_knows_the_key_is_told_no_plan() {
+        let (outer, mut inner) = tokio::io::duplex(1 << 10);
+        let mut out = BytesMut::new();
+        write::auth_ok(&mut out);
+        write::ready_for_query(&mut out, TransactionStatus::Idle);
+        inner.write_all(&out).await.unwrap();
+        let login = Login {
+            agent: "etl",
+            database: "shop",
+            application: "test",
+            reason: None,
+            rows_max: None,
+            parks: true,
+        };
+        let secret = Secret::new(format!("{KEY_PREFIX}key"));
+        let shown = Shown { secret: &secret, end_point: None };
+        let entered = Gate::new(outer).log_in(&login, &shown).await;
+        assert!(matches!(entered, Err(GateError::NoGate)), "{entered:?}");
     }
 
     #[tokio::test]
