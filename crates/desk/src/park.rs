@@ -205,11 +205,11 @@ impl Desk {
                 self.shared.parking.forget(key);
                 Some(Refusal::Expired { request })
             }
-            State::Ended { .. }
-            | State::Held { .. }
-            | State::Granted { .. }
-            | State::Claimed { .. }
-            | State::Executed { .. } => None,
+            // Who hung up and comes again would have it run twice.
+            State::Granted { parked: false, .. } | State::Claimed { .. } | State::Executed { .. } => {
+                Some(Refusal::Changed { request, what: "where it stands (it runs now)".to_owned() })
+            }
+            State::Ended { .. } | State::Held { .. } | State::Granted { parked: true, .. } => None,
         }
     }
 }

@@ -76,12 +76,10 @@ fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim().to_owned()))
 }
 
-// Without TLS the inbox listens on loopback only, where a proxy may stand: what it says of its client can only close.
+// Without TLS the inbox listens on loopback only. Where a proxy stands before it, with TLS of its own or without, what it
+// says of its client can only close.
 fn came_unseen(peer: Peer, headers: &HeaderMap) -> bool {
     const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    if peer.is_encrypted {
-        return true;
-    }
     let words = |name: HeaderName| {
         let lines = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("unreadable"));
         lines.flat_map(|line| line.split([',', ';'])).map(|word| word.trim().to_ascii_lowercase())
@@ -90,7 +88,7 @@ fn came_unseen(peer: Peer, headers: &HeaderMap) -> bool {
         let proto = word.strip_prefix("proto=").map(|proto| proto.trim_matches('"').to_owned());
         proto.or_else(|| (word == "unreadable").then_some(word))
     });
-    peer.address.ip().is_loopback()
+    (peer.is_encrypted || peer.address.ip().is_loopback())
         && words(PROTO).all(|proto| proto == "https")
         && forwarded.all(|proto| proto == "https")
 }
@@ -121,6 +119,7 @@ mod tests {
             ("forwarded", "Proto=\"HTTP\""),
         ] {
             assert!(!came_unseen(near, &headers(&[clear])), "{clear:?}");
+            assert!(!came_unseen(peer("192.0.2.1:1", true), &headers(&[clear])), "encrypted anew: {clear:?}");
         }
     }
 

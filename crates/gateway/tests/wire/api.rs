@@ -348,6 +348,10 @@ async fn whoever_hangs_up_while_an_approved_plan_runs_finds_it_committed() {
     hasty.write_all(body.as_bytes()).await.unwrap();
     until("it runs", async || caller.standing(&id).await == "running").await;
     drop(hasty);
+    // Whoever calls again meanwhile asks nobody a second time.
+    let (status, said) = caller.propose(&plan).await;
+    assert_eq!((status, text(&said, "request")), (409, id.as_str()), "{said}");
+    assert!(text(&said, "detail").contains("it runs now"), "{said}");
     lock.batch_execute("ROLLBACK").await.unwrap();
     until("it has run", async || caller.standing(&id).await != "running").await;
     assert_eq!((caller.standing(&id).await.as_str(), items(&house, 461).await.as_str()), ("committed", "0"));
