@@ -31,6 +31,35 @@ async fn told(raw: &mut Raw, sql: &str) -> Message {
 }
 
 #[tokio::test]
+async fn what_goes_over_a_limit_of_policy_is_told_as_what_became_of_it() {
+    let mut house = own_house("").await;
+    house.stop().await.unwrap();
+    configured::allow_everything(house.folder()).unwrap();
+    let file = house.folder().join("allow-everything/agents.cedar");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("@limit(\"rows 3\")\n{text}")).unwrap();
+    house.serve().await.unwrap();
+    let mut raw = Raw::login(&house).await;
+    let is_warning = |message: &Message| {
+        message.tag == b'N' && message.field(b'M').as_deref() == Some("more rows than policy allows")
+    };
+    // It is cut off and canceled, and what the same message did before is undone with it, and said to be.
+    let before = house.truth("SELECT count(*) FROM features.churn").await.unwrap();
+    let sql = "INSERT INTO features.churn VALUES (9400001, 0.5, now()); SELECT generate_series(1, 100000000)";
+    let said = raw.ask(&[&query(sql)]).await;
+    assert!(said.iter().any(is_warning), "{said:?}");
+    assert_eq!(said.iter().filter(|message| message.tag == b'D').count(), 3);
+    assert_eq!(sqlstate(&said).as_deref(), Some("57014"), "{said:?}");
+    assert_eq!(house.truth("SELECT count(*) FROM features.churn").await.unwrap(), before);
+    // What was changed, and stands, is not passed over in silence.
+    let said = raw.ask(&[&query("UPDATE order_items SET quantity = quantity WHERE id <= 5")]).await;
+    assert!(said.iter().any(is_warning), "{said:?}");
+    let tag = said.iter().find(|message| message.tag == b'C').expect("a tag");
+    assert_eq!(tag.body, b"UPDATE 5\0");
+    assert_eq!(sqlstate(&raw.ask(&[&query("SELECT 1")]).await), None, "the session goes on");
+}
+
+#[tokio::test]
 async fn what_only_this_session_can_see_is_used_as_without_the_gate() {
     let house = open_house(true).await;
     let mut raw = Raw::login(&house).await;

@@ -63,6 +63,21 @@ pub fn fatal(out: &mut BytesMut, code: &str, message: &str, detail: Option<&str>
     write::error_response(out, &report);
 }
 
+/// Writes the warning that an allowed action goes beyond what policy allows it. What becomes of it the server says next.
+pub fn over_limit(out: &mut BytesMut, rows_max: u64) {
+    let detail = format!(
+        "At most {rows_max} rows are handed out, and the statement is canceled; what it changed before stands where it was committed."
+    );
+    let report = Report {
+        severity: Severity::Warning,
+        code: "01000",
+        message: "more rows than policy allows",
+        detail: Some(&detail),
+        hint: None,
+    };
+    write::notice_response(out, &report);
+}
+
 /// Writes the notice that an action waits: who must approve, where, and the code to compare.
 pub fn held(out: &mut BytesMut, waiting: &Waiting, public_url: &str, what_changed: Option<&str>) {
     let terms = &waiting.record().terms;

@@ -12,6 +12,7 @@ use super::codec::{CodecError, HEADER_BYTES, Limits, TransactionStatus, frame_le
 use super::mask::MaskError;
 use super::pids::Pids;
 use super::plan::Chunk;
+use super::wording;
 use crate::sql::{Analysis, Statement};
 use bytes::BytesMut;
 use countersign_core::token::Raw;
@@ -165,6 +166,9 @@ impl Replies {
         let chunk = if fits { chunk } else { first_frames(chunk, room.saturating_add(before))? };
         if !rows.count_out(count) {
             self.must_cancel = true;
+            if !rows.keep_back {
+                wording::over_limit(out, rows.execution.rows_max().unwrap_or(0));
+            }
         }
         if chunk.is_empty() {
             return Ok(());
@@ -307,14 +311,18 @@ impl Replies {
                 Ok(())
             }
             b'C' | b'I' | b's' => {
+                let was_over = rows.over;
                 if let Backend::CommandComplete(complete) = backend::parse_body(tag, body)? {
                     let ended = rows.count_tag(complete.tag, complete.rows().unwrap_or(0));
                     self.committed = self.committed.or(ended);
                 }
                 // Only the last: earlier tags promise nothing, here as at the server.
                 let kept = rows.keep_back && rows.is_answered();
-                let over = rows.over;
+                let over = rows.over && rows.keep_back;
                 let simple = rows.simple;
+                if !was_over && rows.over && !rows.keep_back {
+                    wording::over_limit(out, rows.execution.rows_max().unwrap_or(0));
+                }
                 if !over {
                     if kept { self.kept.extend_from_slice(frame) } else { out.extend_from_slice(frame) }
                 }
@@ -349,7 +357,8 @@ impl Replies {
         if self.cut.is_none() && before_sync.into_iter().any(owes_sync) {
             self.cut = Some(Reading { simple: false, from: DataFrom::Kept });
         }
-        let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over);
+        // The refusal of an approved action that ran over its bound is told in its place.
+        let quiet = matches!(self.queue.front(), Some(Expect::Rows(rows)) if rows.over && rows.keep_back);
         if let Some(instead) = self.instead.take() {
             out.extend_from_slice(&instead);
         } else if !quiet {
