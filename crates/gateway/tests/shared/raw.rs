@@ -48,8 +48,19 @@ impl Raw {
 
     /// Logs in with a startup packet of one's own; all that the gate said up to the first ReadyForQuery.
     pub async fn login_with(&mut self, startup: &[u8], house: &House) -> Vec<Message> {
+        self.show(startup, &house.token).await
+    }
+
+    /// Logs in with a token of one's own.
+    pub async fn login_by(house: &House, token: &str) -> Self {
+        let mut raw = Self::dial(house).await;
+        raw.show(&startup(AGENT), token).await;
+        raw
+    }
+
+    async fn show(&mut self, startup: &[u8], token: &str) -> Vec<Message> {
         self.send(startup).await;
-        self.send(&message(b'p', &text(&house.token))).await;
+        self.send(&message(b'p', &text(token))).await;
         let welcome = self.until(b'Z').await;
         self.key =
             welcome.iter().find(|message| message.tag == b'K').expect("a key to cancel by").body.clone();

@@ -2,8 +2,9 @@
 
 use crate::shared::raw::extended::{FLUSH, SYNC, bind, cells, execute, parse, query, run, tags};
 use crate::shared::raw::{Message, Raw, message, sqlstate, text};
-use crate::shared::{house, own_house, until};
+use crate::shared::{house, issue, own_house, until};
 use crate::{score, scores};
+use countersign_sim::house::AGENT;
 
 const COPY: &str = "COPY features.churn FROM STDIN";
 
@@ -112,6 +113,24 @@ async fn a_copy_that_fails_in_its_middle_leaves_the_session_in_step() {
     for customer in 9_103_001..=9_103_003 {
         assert_eq!(scores(&house, customer).await, "0", "{customer}");
     }
+}
+
+#[tokio::test]
+async fn a_token_revoked_in_the_middle_of_its_data_commits_nothing() {
+    let house = house().await;
+    let (token, id) = issue(&house, &["--agent", AGENT]).await;
+    let mut raw = Raw::login_by(&house, &token).await;
+    begun(&mut raw, COPY).await;
+    raw.send(&data(&line(9_105_001))).await;
+    house.command(&["token", "revoke", &id]).await.unwrap();
+    raw.send(&[data(&line(9_105_002)), done()].concat()).await;
+    while raw.next().await.is_some() {}
+    until("the server has given it up", async || {
+        let copies = "SELECT count(*) FROM pg_stat_progress_copy";
+        house.truth(copies).await.unwrap() == "0"
+    })
+    .await;
+    assert_eq!((scores(&house, 9_105_001).await, scores(&house, 9_105_002).await), ("0".into(), "0".into()));
 }
 
 #[tokio::test]

@@ -259,6 +259,8 @@ impl Connection {
                     if read == 0 {
                         return Err(Ended::Server);
                     }
+                    // Whoever only listens is told nothing any more either.
+                    self.check_identity()?;
                     self.replies.take(&mut self.upin, &mut self.out)?;
                     if self.replies.fatal {
                         self.flush_client().await?;

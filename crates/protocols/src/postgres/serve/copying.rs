@@ -56,6 +56,10 @@ impl Connection {
         if let Some(cut) = self.replies.cut.take() {
             self.end_data(cut);
         }
+        if self.replies.reading.is_some_and(|reading| reading.from == DataFrom::Client) {
+            // Data may come for days: what was revoked meanwhile commits nothing of it.
+            self.check_identity()?;
+        }
         // Many clients send a frame for each line.
         while self.upout.len() < COPY_PIECE_BYTES_MAX && self.feed_piece()? {}
         Ok(())
